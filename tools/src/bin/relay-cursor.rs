@@ -1,0 +1,2 @@
+//! relay-cursor.
+fn main() {}

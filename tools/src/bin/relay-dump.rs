@@ -1,0 +1,2 @@
+//! relay-dump.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Shared printing of the tools.
