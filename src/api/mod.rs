@@ -1,0 +1,1 @@
+//! The HTTP API: routes, authorisation, JSON shapes; it asks the other tasks and decides nothing.

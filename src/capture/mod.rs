@@ -1,0 +1,1 @@
+//! From the source to the log: resume, read, check, append. No row is decoded here.

@@ -1,0 +1,1 @@
+//! The neutral change model; it names no database and no sink.

@@ -1,0 +1,1 @@
+//! The precheck: every item passes, warns or fails, with its finding and its remedy.

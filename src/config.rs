@@ -1,0 +1,1 @@
+//! The config file: parsed, then validated; every default lives here.

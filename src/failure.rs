@@ -1,0 +1,45 @@
+//! The class of a failure: what the supervisor may do about it. Every error that ends a task states one.
+
+/// What kind of failure it is; the supervisor acts on nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Retrying can help: retried with backoff inside the retry window.
+    Transient,
+    /// Retrying cannot help: this table or this task parks with its reason, the rest runs.
+    Definite,
+    /// The store cannot be trusted: the process stops.
+    Fatal,
+}
+
+/// The exit code of the process when a failure ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    /// It failed, for a reason that has no code of its own.
+    Failed = 1,
+    /// Wrong usage or config.
+    Config = 2,
+    /// A precheck item failed.
+    Precheck = 3,
+    /// The store is damaged or poisoned.
+    Store = 4,
+    /// The source diverged from what the log holds, or purged what it needs.
+    Source = 5,
+}
+
+/// An error that ends a task: its class, what the operator can do, and the exit code it asks for.
+pub trait Failure: std::error::Error + Send + Sync + 'static {
+    /// What the supervisor may do about it.
+    fn class(&self) -> Class;
+
+    /// One sentence with the operator's next step, when there is one.
+    fn next_step(&self) -> Option<String>;
+
+    /// The exit code when this failure ends the process.
+    fn exit(&self) -> Exit {
+        match self.class() {
+            Class::Fatal => Exit::Store,
+            Class::Transient | Class::Definite => Exit::Failed,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A change to bytes, one file a format.

@@ -1,0 +1,1 @@
+//! Wiring only: builds the store, capture and the deliveries; ordered start and shutdown.

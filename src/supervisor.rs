@@ -1,0 +1,1 @@
+//! The one place that decides retry, park or stop for a failed task.
