@@ -16,29 +16,27 @@ def cache_dir():
     return pathlib.Path(os.environ.get("RELAY_SERVICES_CACHE") or pathlib.Path(home) / "relay-services").absolute()
 
 
-def cached(prefix):
+def cached(prefix, version="*"):
     """The newest complete folder `prefix-VERSION`, or None."""
-    found = [path for path in cache_dir().glob(f"{prefix}-*") if path.is_dir() and not path.name.endswith(".part")]
+    found = [path for path in cache_dir().glob(f"{prefix}-{version}") if path.is_dir() and path.suffix != ".part"]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def version_of(folder, prefix):
-    return folder.name[len(prefix) + 1:]
+def fill(prefix, fetch, version="*"):
+    """The cached folder of `prefix`; when there is none, fetch(part) fills `part` and returns the version.
 
-
-def fill(prefix, fetch):
-    """The cached folder of `prefix`; when there is none, fetch(part) fills `part` and returns the version."""
-    folder = cached(prefix)
+    Without a version any cached one will do: what the archive offers changes by the week.
+    """
+    folder = cached(prefix, version)
     if folder:
         return folder
     with exclusive(cache_dir() / f"{prefix}.lock", f"another fetch of {prefix}"):
-        folder = cached(prefix)
+        folder = cached(prefix, version)
         if folder:
             return folder
         part = cache_dir() / f"{prefix}-new.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        version = fetch(part)
-        folder = cache_dir() / f"{prefix}-{version}"
+        folder = cache_dir() / f"{prefix}-{fetch(part)}"
         part.rename(folder)
         return folder
