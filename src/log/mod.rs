@@ -1,1 +1,122 @@
-//! What the relay writes into its log.
+//! What the relay writes into its log, agreed between capture (which writes) and delivery (which reads).
+//!
+//! An entry is one raw binlog event as received, header and CRC32 and all, or a record of our own; its
+//! [`kind`] says which, its [`flag`]s what is unusual about it. relay-store keeps all of it as bytes.
+
+mod checkpoint;
+mod context;
+mod schema;
+
+pub use checkpoint::{Checkpoint, SourcePosition};
+pub use context::{Context, ContextError, ContextWriter};
+pub use schema::{ColumnDefinition, KeyDefinition, TableDefinition};
+
+use thiserror::Error;
+
+/// Kinds of entries; numbers from 0xF0 on belong to the store.
+pub mod kind {
+    /// A raw binlog event: 19-byte header, body and, unless flagged, a trailing CRC32.
+    pub const EVENT: u8 = 1;
+    /// A table definition read from information_schema or supplied by an operator ([`super::TableDefinition`]).
+    pub const SCHEMA: u8 = 2;
+    /// Rows of a snapshot chunk.
+    pub const SNAPSHOT_ROWS: u8 = 3;
+    /// A low or high watermark of a snapshot chunk.
+    pub const WATERMARK: u8 = 4;
+    /// The selection of tables at capture changed; the body is its text form.
+    pub const SELECTION: u8 = 5;
+    /// Something of the source that could not be captured, named (UTF-8 text): delivered as a gap, never skipped in silence.
+    pub const GAP_NOTE: u8 = 6;
+}
+
+/// Flags of entries of kind [`kind::EVENT`].
+pub mod flag {
+    /// Unpacked from a compressed transaction or event: its header's position and length are those of the inner
+    /// event; the entry's source position is the outer one's end.
+    pub const UNPACKED: u8 = 0x01;
+    /// Copied from a prepared XA range into the commit's own transaction.
+    pub const COPIED: u8 = 0x02;
+    /// No CRC32 stands at the end of the event.
+    pub const NO_CHECKSUM: u8 = 0x04;
+    /// A table map followed by eight bytes: the id (big-endian) of the schema version that was in force.
+    pub const SCHEMA_ID: u8 = 0x08;
+}
+
+/// Bytes of the log that do not follow their own format.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// The record is shorter than it says or than it must be.
+    #[error("{what} ends early")]
+    Short {
+        /// Which record.
+        what: &'static str,
+    },
+    /// Written by a later version of the relay.
+    #[error("{what} has version {version}, this relay reads up to {known}; upgrade the relay")]
+    Version {
+        /// Which record.
+        what: &'static str,
+        /// The version found.
+        version: u8,
+        /// The newest version known.
+        known: u8,
+    },
+    /// The bytes do not decode.
+    #[error("decode {what}: {reason}")]
+    Decode {
+        /// Which record.
+        what: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// The event's bytes and, for a table map, the schema version that it was captured under.
+///
+/// # Errors
+/// [`LogError::Short`] when the flags promise more than the body holds.
+pub fn split_event(flags: u8, body: &[u8]) -> Result<(&[u8], Option<u64>), LogError> {
+    if flags & flag::SCHEMA_ID == 0 {
+        return Ok((body, None));
+    }
+    let (event, id) = body.split_last_chunk::<8>().ok_or(LogError::Short { what: "table map entry" })?;
+    Ok((event, Some(u64::from_be_bytes(*id))))
+}
+
+/// Encodes behind a version byte.
+fn encode_versioned<T: bincode::Encode>(version: u8, value: &T) -> Vec<u8> {
+    let mut out = vec![version];
+    bincode::encode_into_std_write(value, &mut out, bincode::config::standard())
+        .expect("writing to a vector cannot fail");
+    out
+}
+
+/// Decodes what [`encode_versioned`] wrote; all bytes must be used.
+fn decode_versioned<T: bincode::Decode<()>>(what: &'static str, known: u8, bytes: &[u8]) -> Result<T, LogError> {
+    let (&version, rest) = bytes.split_first().ok_or(LogError::Short { what })?;
+    if version != known {
+        return Err(LogError::Version { what, version, known });
+    }
+    // The limit bounds what a damaged length can make the decoder allocate.
+    let config = bincode::config::standard().with_limit::<{ 64 << 20 }>();
+    let (value, used) = bincode::decode_from_slice::<T, _>(rest, config)
+        .map_err(|e| LogError::Decode { what, reason: e.to_string() })?;
+    if used != rest.len() {
+        return Err(LogError::Decode { what, reason: format!("{} bytes left over", rest.len() - used) });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_map_entry_carries_its_schema_version() {
+        let mut body = b"event".to_vec();
+        body.extend_from_slice(&7u64.to_be_bytes());
+        assert_eq!(split_event(flag::SCHEMA_ID, &body), Ok((&b"event"[..], Some(7))));
+        assert_eq!(split_event(0, &body), Ok((&body[..], None)));
+        assert_eq!(split_event(flag::SCHEMA_ID, b"short"), Err(LogError::Short { what: "table map entry" }));
+    }
+}
