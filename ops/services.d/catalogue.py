@@ -1,11 +1,15 @@
 """The servers there are, by name."""
 
 import kafka
+import mariadb
+import mysql56
 import mysql97
 
 SERVERS = {
     "mysql97": mysql97.Mysql97,
     "mysql97-second": mysql97.Mysql97Second,
+    "mysql56": mysql56.Mysql56,
+    "mariadb": mariadb.MariaDb,
     "kafka": kafka.Kafka,
 }
 NAMES = list(SERVERS)

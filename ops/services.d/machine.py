@@ -16,6 +16,9 @@ import time
 
 PORTS = range(20000, 30000)  # below Linux's ephemeral range, so no outgoing connection takes a stopped server's port
 
+# Where Debian puts servers; not on every user's PATH.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+
 
 class Failure(Exception):
     """A step that failed: which, where its log is, what to do next."""

@@ -8,6 +8,7 @@ from machine import Failure, answer, need_programs
 from server import Server
 
 CLIENT = {"mariadb": "mariadb-client"}
+RELAY_GRANTS = "SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.*"  # the least a relay needs
 SOCKET_LENGTH_MAX = 100  # sockaddr_un holds 108 bytes
 
 

@@ -14,7 +14,7 @@ import stat
 import cache
 from certificates import certificates
 from machine import Failure, Unavailable, answer, need_programs, run, say
-from mysql import MysqlFamily
+from mysql import RELAY_GRANTS, MysqlFamily
 
 PACKAGES = ["mysql-server-core", "mysql-client-core"]
 NOT_NEEDED = re.compile(r"perl|libperl|debconf|libgdbm|libdb5")  # of scripts we do not run
@@ -28,9 +28,8 @@ exec "$root/{loader}" --library-path "$root/{libraries}:$root/usr/lib/mysql/priv
 ACCOUNTS = [
     "CREATE USER IF NOT EXISTS root@'%' IDENTIFIED WITH caching_sha2_password BY '';",
     "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;",
-    # The least a relay needs.
     "CREATE USER IF NOT EXISTS relay@'%' IDENTIFIED WITH caching_sha2_password BY 'relay';",
-    "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO relay@'%';",
+    f"GRANT {RELAY_GRANTS} TO relay@'%';",
 ]
 
 
