@@ -1,1 +1,3 @@
 //! A change to bytes, one file a format.
+
+pub mod partition;
