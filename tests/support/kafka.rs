@@ -1,0 +1,71 @@
+//! Kafka seen through `kcat`, a client that nobody here wrote.
+
+use std::process::Command;
+
+/// One record as `kcat` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Partition.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Timestamp, Unix ms.
+    pub timestamp_ms: i64,
+    /// Key; empty when there is none.
+    pub key: String,
+    /// Headers as `name=value` in order.
+    pub headers: Vec<(String, String)>,
+    /// Value.
+    pub value: String,
+}
+
+impl Record {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// Creates a topic with the broker's own tool.
+pub fn create_topic(servers: &super::servers::Servers, topic: &str, partitions: u32, configs: &[&str]) {
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", servers.get("KAFKA_CLASSPATH")]);
+    command.args(["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", servers.brokers(), "--create"]);
+    command.args(["--topic", topic, "--replication-factor", "1", "--partitions", &partitions.to_string()]);
+    for config in configs {
+        command.args(["--config", config]);
+    }
+    let done = command.output().expect("java runs");
+    assert!(done.status.success(), "create topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
+}
+
+/// All records of a topic up to its end as it is now, in order within each partition.
+pub fn consume(brokers: &str, topic: &str) -> Vec<Record> {
+    // Unit separators cannot stand in compact JSON, in our keys or in our headers.
+    let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%s\x1e";
+    let done = Command::new("kcat")
+        .args(["-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-f", format])
+        .output()
+        .expect("kcat runs");
+    assert!(done.status.success(), "kcat {topic}: {}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8(done.stdout).expect("our records are UTF-8");
+    text.split_terminator('\x1e')
+        .map(|line| {
+            let mut parts = line.splitn(6, '\x1f');
+            let mut next = || parts.next().unwrap_or_else(|| panic!("kcat printed {line:?}"));
+            let (partition, offset, timestamp, key, headers) = (next(), next(), next(), next(), next());
+            Record {
+                partition: partition.parse().expect("a partition"),
+                offset: offset.parse().expect("an offset"),
+                timestamp_ms: timestamp.parse().expect("a timestamp"),
+                key: key.to_owned(),
+                headers: headers
+                    .split(',')
+                    .filter_map(|h| h.split_once('='))
+                    .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                    .collect(),
+                value: next().to_owned(),
+            }
+        })
+        .collect()
+}

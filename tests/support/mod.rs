@@ -1,0 +1,50 @@
+//! What tests share: real servers, the daemon as a child process, an independent Kafka client.
+
+#![allow(dead_code, reason = "each test crate uses its share of this")]
+
+pub mod daemon;
+pub mod kafka;
+pub mod servers;
+pub mod sql;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The project's root.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A name that no other test and no earlier run uses: `prefix_<time>_<count>`.
+pub fn fresh(prefix: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    format!("{prefix}_{}_{}", now.as_millis() % 1_000_000_000, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until `ready` gives a value; fails with `what` at the deadline.
+#[track_caller]
+pub fn wait_until<T>(what: &str, patience: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The seed of a random test: `RELAY_SEED` when set, else from the clock. Printed, so that a failure can be replayed.
+pub fn seed(test: &str) -> u64 {
+    let seed = std::env::var("RELAY_SEED").ok().map_or_else(
+        || {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").subsec_nanos()
+                as u64
+        },
+        |text| text.parse().expect("RELAY_SEED is a number"),
+    );
+    println!("{test}: replay with RELAY_SEED={seed}");
+    seed
+}
