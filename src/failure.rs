@@ -35,6 +35,12 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
     /// One sentence with the operator's next step, when there is one.
     fn next_step(&self) -> Option<String>;
 
+    /// Whether the other side could not be reached, rather than reached and failing: the two have retry windows
+    /// of their own. Most transient failures are of this kind, so it is what they are unless they say otherwise.
+    fn is_connection(&self) -> bool {
+        self.class() == Class::Transient
+    }
+
     /// The exit code when this failure ends the process.
     fn exit(&self) -> Exit {
         match self.class() {

@@ -66,6 +66,11 @@ impl TablePatterns {
         named || (!including && !SYSTEM_SCHEMAS.contains(&database))
     }
 
+    /// The patterns as they were written.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.patterns.iter().map(|p| format!("{}{}.{}", if p.exclude { "!" } else { "" }, p.database, p.table))
+    }
+
     /// The patterns that include exactly one table, as (database, table).
     pub fn exact_tables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.patterns

@@ -1,1 +1,498 @@
-//! What each task last said of itself; written by the tasks, read by the API.
+//! What the tasks say about themselves, for whoever asks: the API, metrics and the supervisor. Setters are
+//! cheap (an atomic, or a short lock off the hot path); nothing here waits, decides or does I/O.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::failure::Class;
+
+/// How long a confirmation that everything has arrived stays one.
+pub const CONFIRMATION_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum State {
+    /// Not yet connected.
+    Starting,
+    /// Copying existing rows.
+    Snapshot,
+    /// At work, or idle because there is nothing to do.
+    Running,
+    /// Waiting to try again.
+    Retrying,
+    /// Stopped by an operator; goes on when told.
+    Paused,
+    /// Stopped by a failure that retrying cannot help.
+    Parked,
+    /// Out of retries.
+    Failed,
+    /// Done, with nothing left to do.
+    Completed,
+}
+
+impl State {
+    /// Every state, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Starting,
+        Self::Snapshot,
+        Self::Running,
+        Self::Retrying,
+        Self::Paused,
+        Self::Parked,
+        Self::Failed,
+        Self::Completed,
+    ];
+
+    /// The state's name as status, metrics and alerts write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Snapshot => "snapshot",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Paused => "paused",
+            Self::Parked => "parked",
+            Self::Failed => "failed",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// The failure that holds a task up now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Problem {
+    /// The failure with its causes, as one sentence.
+    pub reason: String,
+    /// What the operator can do, when there is something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+    /// Attempts since it began, the first one included.
+    pub attempts: u32,
+    /// When it began, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// When it is tried again, in milliseconds since 1970; absent when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at_ms: Option<i64>,
+    /// Seconds left of the retry window; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_left_s: Option<u64>,
+    /// What kind of failure it is.
+    #[serde(skip)]
+    pub class: Option<Class>,
+}
+
+/// What every task has: a state, since when, and what holds it up.
+#[derive(Debug)]
+struct TaskCell {
+    state: AtomicU8,
+    detail: Mutex<Detail>,
+    changed: tokio::sync::watch::Sender<State>,
+}
+
+#[derive(Debug)]
+struct Detail {
+    since: Instant,
+    since_ms: i64,
+    problem: Option<Problem>,
+}
+
+impl TaskCell {
+    fn new() -> Self {
+        let detail = Detail { since: Instant::now(), since_ms: now_ms(), problem: None };
+        let changed = tokio::sync::watch::Sender::new(State::Starting);
+        Self { state: AtomicU8::new(State::Starting as u8), detail: Mutex::new(detail), changed }
+    }
+
+    fn state(&self) -> State {
+        State::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    }
+
+    fn set_state(&self, state: State) {
+        let mut detail = lock(&self.detail);
+        if self.state.swap(state as u8, Ordering::AcqRel) != state as u8 {
+            detail.since = Instant::now();
+            detail.since_ms = now_ms();
+        }
+        if matches!(state, State::Running | State::Snapshot | State::Paused | State::Completed) {
+            detail.problem = None;
+        }
+        drop(detail);
+        self.changed.send_if_modified(|s| std::mem::replace(s, state) != state);
+    }
+
+    fn set_problem(&self, state: State, problem: Problem) {
+        self.set_state(state);
+        lock(&self.detail).problem = Some(problem);
+    }
+
+    fn ran_for(&self) -> Duration {
+        match self.state() {
+            State::Running | State::Snapshot => lock(&self.detail).since.elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// A mutex whose holders never panic between two writes that belong together, so a poisoned one is still right.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Microseconds since 1970, by this machine's clock.
+pub fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+/// The server that is captured, as it introduced itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Server {
+    /// The one of `source.url` that is in use, `host:port`.
+    pub host: String,
+    /// Its version text.
+    pub version: String,
+    /// Its uuid; empty on MariaDB.
+    pub uuid: String,
+    /// Its id.
+    pub server_id: u32,
+    /// Whether the stream resumes by `gtid` or `file`.
+    pub resume: String,
+    /// The zone in which TIMESTAMP is rendered, resolved.
+    pub timestamp_zone: String,
+}
+
+/// What capture says about itself. Clones speak for the same task.
+#[derive(Debug, Clone)]
+pub struct CaptureHandle(Arc<CaptureCell>);
+
+#[derive(Debug)]
+struct CaptureCell {
+    task: TaskCell,
+    server: Mutex<Option<Server>>,
+    file: Mutex<Arc<str>>,
+    offset: AtomicU64,
+    /// The source's clock minus ours, in microseconds.
+    clock_offset_us: AtomicI64,
+    end: Mutex<Option<EndConfirmation>>,
+}
+
+/// That capture held everything the source had, at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndConfirmation {
+    /// When it was confirmed.
+    pub at: Instant,
+    /// The same by our clock, in microseconds since 1970.
+    pub at_us: i64,
+    /// The last visible seq at that moment: a cursor that acked it has everything.
+    pub visible_seq: u64,
+}
+
+impl CaptureHandle {
+    fn new() -> Self {
+        Self(Arc::new(CaptureCell {
+            task: TaskCell::new(),
+            server: Mutex::new(None),
+            file: Mutex::new(Arc::from("")),
+            offset: AtomicU64::new(0),
+            clock_offset_us: AtomicI64::new(0),
+            end: Mutex::new(None),
+        }))
+    }
+
+    /// Says what capture is doing. `Running` as soon as the stream is open.
+    pub fn set_state(&self, state: State) {
+        self.0.task.set_state(state);
+    }
+
+    /// What capture is doing.
+    pub fn state(&self) -> State {
+        self.0.task.state()
+    }
+
+    /// Says which server is in use.
+    pub fn set_server(&self, server: Server) {
+        *lock(&self.0.server) = Some(server);
+    }
+
+    /// The server in use, once one was reached.
+    pub fn server(&self) -> Option<Server> {
+        lock(&self.0.server).clone()
+    }
+
+    /// Says which binlog file is read; called on rotation.
+    pub fn set_file(&self, file: &str, offset: u64) {
+        *lock(&self.0.file) = Arc::from(file);
+        self.set_offset(offset);
+    }
+
+    /// Says how far the current file has been received; cheap enough for every event.
+    pub fn set_offset(&self, offset: u64) {
+        self.0.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// The place received last, as (file, offset); an empty file before the first.
+    pub fn received(&self) -> (Arc<str>, u64) {
+        (Arc::clone(&lock(&self.0.file)), self.0.offset.load(Ordering::Relaxed))
+    }
+
+    /// Says how far the source's clock is ahead of ours, in microseconds.
+    pub fn set_clock_offset(&self, microseconds: i64) {
+        self.0.clock_offset_us.store(microseconds, Ordering::Relaxed);
+    }
+
+    /// The source's clock minus ours, in microseconds.
+    pub fn clock_offset_us(&self) -> i64 {
+        self.0.clock_offset_us.load(Ordering::Relaxed)
+    }
+
+    /// Says that a heartbeat or a poll has just shown: all that the source had is in the log, up to and including
+    /// `visible_seq`, and durable there.
+    pub fn confirm_end(&self, visible_seq: u64) {
+        *lock(&self.0.end) = Some(EndConfirmation { at: Instant::now(), at_us: now_us(), visible_seq });
+    }
+
+    /// The last confirmation, however old.
+    pub fn end(&self) -> Option<EndConfirmation> {
+        *lock(&self.0.end)
+    }
+
+    /// Says what holds capture up; cleared when it runs again.
+    pub fn set_problem(&self, state: State, problem: Problem) {
+        self.0.task.set_problem(state, problem);
+    }
+
+    /// What holds capture up.
+    pub fn problem(&self) -> Option<Problem> {
+        lock(&self.0.task.detail).problem.clone()
+    }
+
+    /// How long it has been running without a break; zero when it is not.
+    pub fn ran_for(&self) -> Duration {
+        self.0.task.ran_for()
+    }
+
+    /// Since when it has been in its state, in milliseconds since 1970.
+    pub fn since_ms(&self) -> i64 {
+        lock(&self.0.task.detail).since_ms
+    }
+
+    /// Changes of state, for those who wait for one.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<State> {
+        self.0.task.changed.subscribe()
+    }
+}
+
+/// What a delivery says about itself. Clones speak for the same task.
+#[derive(Debug, Clone)]
+pub struct DeliveryHandle(Arc<DeliveryCell>);
+
+#[derive(Debug)]
+struct DeliveryCell {
+    name: String,
+    task: TaskCell,
+    acked_seq: AtomicU64,
+    read_seq: AtomicU64,
+    in_flight_records: AtomicU64,
+    in_flight_bytes: AtomicU64,
+    /// Whether the sink's own settings say something that status should repeat.
+    notice: Mutex<Option<String>>,
+    configured: AtomicBool,
+}
+
+impl DeliveryHandle {
+    fn new(name: &str) -> Self {
+        Self(Arc::new(DeliveryCell {
+            name: name.to_owned(),
+            task: TaskCell::new(),
+            acked_seq: AtomicU64::new(0),
+            read_seq: AtomicU64::new(0),
+            in_flight_records: AtomicU64::new(0),
+            in_flight_bytes: AtomicU64::new(0),
+            notice: Mutex::new(None),
+            configured: AtomicBool::new(true),
+        }))
+    }
+
+    /// The delivery's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Says what the delivery is doing. `Running` as soon as its sink is open.
+    pub fn set_state(&self, state: State) {
+        self.0.task.set_state(state);
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        self.0.task.state()
+    }
+
+    /// Says what the sink has acknowledged, whether or not the cursor is durable yet.
+    pub fn set_acked(&self, seq: u64) {
+        self.0.acked_seq.store(seq, Ordering::Relaxed);
+    }
+
+    /// What the sink acknowledged last in this life; 0 before.
+    pub fn acked(&self) -> u64 {
+        self.0.acked_seq.load(Ordering::Relaxed)
+    }
+
+    /// Says how far the log has been read for this delivery.
+    pub fn set_read(&self, seq: u64) {
+        self.0.read_seq.store(seq, Ordering::Relaxed);
+    }
+
+    /// How far the log has been read for this delivery.
+    pub fn read(&self) -> u64 {
+        self.0.read_seq.load(Ordering::Relaxed)
+    }
+
+    /// Says what has been handed to the sink and is not acknowledged.
+    pub fn set_in_flight(&self, records: u64, bytes: u64) {
+        self.0.in_flight_records.store(records, Ordering::Relaxed);
+        self.0.in_flight_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What is in flight: records and bytes.
+    pub fn in_flight(&self) -> (u64, u64) {
+        (self.0.in_flight_records.load(Ordering::Relaxed), self.0.in_flight_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Says something the operator should know though nothing is held up, such as a topic that has grown.
+    pub fn set_notice(&self, notice: Option<String>) {
+        *lock(&self.0.notice) = notice;
+    }
+
+    /// The notice.
+    pub fn notice(&self) -> Option<String> {
+        lock(&self.0.notice).clone()
+    }
+
+    /// Says what holds the delivery up; cleared when it runs again.
+    pub fn set_problem(&self, state: State, problem: Problem) {
+        self.0.task.set_problem(state, problem);
+    }
+
+    /// What holds it up.
+    pub fn problem(&self) -> Option<Problem> {
+        lock(&self.0.task.detail).problem.clone()
+    }
+
+    /// How long it has been running without a break; zero when it is not.
+    pub fn ran_for(&self) -> Duration {
+        self.0.task.ran_for()
+    }
+
+    /// Since when it has been in its state, in milliseconds since 1970.
+    pub fn since_ms(&self) -> i64 {
+        lock(&self.0.task.detail).since_ms
+    }
+
+    /// Changes of state, for those who wait for one.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<State> {
+        self.0.task.changed.subscribe()
+    }
+}
+
+/// The handles of all tasks.
+#[derive(Debug)]
+pub struct Status {
+    capture: CaptureHandle,
+    deliveries: Mutex<BTreeMap<String, DeliveryHandle>>,
+    started_ms: i64,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Status {
+    /// Nothing runs yet.
+    pub fn new() -> Self {
+        Self { capture: CaptureHandle::new(), deliveries: Mutex::new(BTreeMap::new()), started_ms: now_ms() }
+    }
+
+    /// Capture's handle.
+    pub fn capture(&self) -> CaptureHandle {
+        self.capture.clone()
+    }
+
+    /// The handle of a delivery; made when it is new.
+    pub fn delivery(&self, name: &str) -> DeliveryHandle {
+        lock(&self.deliveries).entry(name.to_owned()).or_insert_with(|| DeliveryHandle::new(name)).clone()
+    }
+
+    /// Forgets a delivery that left the config.
+    pub fn forget(&self, name: &str) {
+        if let Some(handle) = lock(&self.deliveries).remove(name) {
+            handle.0.configured.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The handle of a delivery that runs, by name.
+    pub fn find(&self, name: &str) -> Option<DeliveryHandle> {
+        lock(&self.deliveries).get(name).cloned()
+    }
+
+    /// Every delivery, by name.
+    pub fn deliveries(&self) -> Vec<DeliveryHandle> {
+        lock(&self.deliveries).values().cloned().collect()
+    }
+
+    /// When the process started, in milliseconds since 1970.
+    pub fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem() -> Problem {
+        Problem {
+            reason: "broker is away".into(),
+            next_step: None,
+            attempts: 2,
+            since_ms: 1,
+            retry_at_ms: Some(2),
+            window_left_s: Some(3),
+            class: Some(Class::Transient),
+        }
+    }
+
+    #[test]
+    fn a_problem_shows_until_the_task_runs_again() {
+        let status = Status::new();
+        let delivery = status.delivery("orders");
+        assert_eq!(delivery.state(), State::Starting);
+        delivery.set_problem(State::Retrying, problem());
+        delivery.set_state(State::Starting);
+        assert_eq!(status.find("orders").unwrap().problem(), Some(problem()));
+        delivery.set_state(State::Running);
+        assert_eq!(delivery.problem(), None);
+        status.forget("orders");
+        assert!(status.find("orders").is_none());
+    }
+
+    #[test]
+    fn states_have_their_numbers_and_names() {
+        for (i, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, i);
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
+    }
+}

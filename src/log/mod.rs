@@ -3,6 +3,7 @@
 //! An entry is one raw binlog event as received, header and CRC32 and all, or a record of our own; its
 //! [`kind`] says which, its [`flag`]s what is unusual about it. relay-store keeps all of it as bytes.
 
+pub mod address;
 mod checkpoint;
 mod context;
 mod schema;

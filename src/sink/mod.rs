@@ -1,1 +1,3 @@
 //! What every destination implements.
+
+pub mod kafka;

@@ -1,1 +1,3 @@
-//! The Kafka sink.
+//! Kafka topics as a destination.
+
+pub mod config;

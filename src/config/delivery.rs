@@ -1,0 +1,246 @@
+//! `[[delivery]]`: one cursor and its sink; what every delivery has, whatever its sink.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Environment, FieldError, LaggingCursor, Retention, Span, check_name, find_secret};
+use crate::log::address::Address;
+use crate::selection::TablePatterns;
+use crate::sink::kafka::config::KafkaConfig;
+
+/// Threads that may decode and encode for one delivery.
+const WORKERS_MAX: usize = 64;
+/// Name of the delivery that stands in when the file has none.
+pub const STANDARD_OUTPUT: &str = "stdout";
+
+/// One delivery: its cursor bears its name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Delivery {
+    /// Name of the delivery and of its cursor.
+    pub name: String,
+    /// Where its cursor is created; without meaning once it exists.
+    pub start: Address,
+    /// What of the log is delivered.
+    #[serde(serialize_with = "print_tables")]
+    pub tables: TablePatterns,
+    /// Whether it waits, its cursor holding its place.
+    pub paused: bool,
+    /// What happens when retention's limits would overtake its cursor.
+    pub lagging_cursor: LaggingCursor,
+    /// For how long failures are retried.
+    pub retry: Retry,
+    /// Whether it tries again every 60 s after the retry window ended.
+    pub auto_resume: bool,
+    /// Blocks decoded and encoded at the same time; they are delivered in order all the same.
+    pub workers: usize,
+    /// Where the changes go.
+    #[serde(flatten)]
+    pub kind: SinkConfig,
+}
+
+/// Where the changes of a delivery go.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkConfig {
+    /// Kafka topics.
+    Kafka(Box<KafkaConfig>),
+    /// JSON lines in a file or on standard output.
+    File(FileConfig),
+}
+
+impl SinkConfig {
+    /// The kind's name, as its section is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::File(_) => "file",
+        }
+    }
+}
+
+/// JSON lines in a file or on standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// The file, appended to; `-` is standard output.
+    pub path: PathBuf,
+    /// Format of a line.
+    #[serde(default)]
+    pub format: FormatName,
+}
+
+/// The formats a sink can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum FormatName {
+    /// Canal JSON.
+    #[default]
+    #[serde(rename = "canal-json")]
+    CanalJson,
+}
+
+/// For how long failures are retried: connection failures, and all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Retry {
+    /// Failures to reach the other side; 10 to 1,440 minutes or for ever.
+    pub connection: Window,
+    /// Other transient failures; 1 to 1,440 minutes, shorter than `connection`.
+    pub other: Window,
+}
+
+/// How long retrying goes on before the state becomes `failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// This long, from the first failure.
+    For(Duration),
+    /// Until it works.
+    Forever,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { connection: Window::For(Span::minutes(720).0), other: Window::For(Span::minutes(10).0) }
+    }
+}
+
+impl Serialize for Window {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::For(d) => Span(*d).serialize(s),
+            Self::Forever => s.serialize_str("forever"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Window {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "forever" {
+            return Ok(Self::Forever);
+        }
+        Span::parse(&text).map(|s| Self::For(s.0)).map_err(|e| de::Error::custom(format!("{e} or \"forever\"")))
+    }
+}
+
+/// `retry` as it stands in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRetry {
+    connection: Option<Window>,
+    other: Option<Window>,
+}
+
+impl RawRetry {
+    pub(super) fn resolve(self) -> Result<Retry, FieldError> {
+        let default = Retry::default();
+        let retry = Retry {
+            connection: self.connection.unwrap_or(default.connection),
+            other: self.other.unwrap_or(default.other),
+        };
+        for (field, window, least) in [("connection", retry.connection, 10), ("other", retry.other, 1)] {
+            let Window::For(d) = window else { continue };
+            if d < Span::minutes(least).0 || d > Span::minutes(1440).0 {
+                let reason = format!("{} is outside {least}min to 1440min; \"forever\" is allowed too", Span(d));
+                return Err(FieldError::new(format!("retry.{field}"), reason));
+            }
+        }
+        let below = match (retry.other, retry.connection) {
+            (_, Window::Forever) => true,
+            (Window::Forever, Window::For(_)) => false,
+            (Window::For(other), Window::For(connection)) => other < connection,
+        };
+        if !below {
+            return Err(FieldError::new("retry.other", "it must be shorter than retry.connection"));
+        }
+        Ok(retry)
+    }
+}
+
+/// The section as it stands in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    name: String,
+    start: Option<Address>,
+    #[serde(default)]
+    tables: Vec<String>,
+    #[serde(default)]
+    paused: bool,
+    lagging_cursor: Option<LaggingCursor>,
+    #[serde(default)]
+    retry: RawRetry,
+    auto_resume: Option<bool>,
+    workers: Option<usize>,
+    kafka: Option<Box<KafkaConfig>>,
+    file: Option<FileConfig>,
+}
+
+impl Raw {
+    pub(super) fn resolve(self, log: &Retention, environment: Environment<'_>) -> Result<Delivery, FieldError> {
+        check_name(&self.name).map_err(|reason| FieldError::new("name", reason))?;
+        let tables = TablePatterns::parse(&self.tables).map_err(|e| FieldError::new("tables", e.to_string()))?;
+        let workers = self.workers.unwrap_or(DEFAULT_WORKERS);
+        super::within("workers", workers, 1, WORKERS_MAX)?;
+        let kind = match (self.kafka, self.file) {
+            (Some(mut kafka), None) => {
+                let variable = format!("RELAY_DELIVERY_{}_PASSWORD", variable_part(&self.name));
+                kafka.password = find_secret(environment, &variable, kafka.password_file.as_deref())
+                    .map_err(|reason| FieldError::new("kafka.password_file", reason))?;
+                kafka.validate().map_err(|e| e.within("kafka"))?;
+                SinkConfig::Kafka(kafka)
+            }
+            (None, Some(file)) => {
+                if file.path.as_os_str().is_empty() {
+                    return Err(FieldError::new("file.path", "it is empty; \"-\" is standard output"));
+                }
+                SinkConfig::File(file)
+            }
+            (None, None) => {
+                return Err(FieldError::new("", "it has no sink; add [delivery.kafka] or [delivery.file]"));
+            }
+            (Some(_), Some(_)) => {
+                return Err(FieldError::new("", "it has two sinks; make it two deliveries"));
+            }
+        };
+        Ok(Delivery {
+            name: self.name,
+            start: self.start.unwrap_or(Address::Earliest),
+            tables,
+            paused: self.paused,
+            lagging_cursor: self.lagging_cursor.unwrap_or(log.lagging_cursor),
+            retry: self.retry.resolve()?,
+            auto_resume: self.auto_resume.unwrap_or(true),
+            workers,
+            kind,
+        })
+    }
+}
+
+const DEFAULT_WORKERS: usize = 2;
+
+impl Delivery {
+    /// What runs when the file names no delivery: everything, as JSON lines on standard output.
+    pub(super) fn standard_output(log: &Retention) -> Self {
+        Self {
+            name: STANDARD_OUTPUT.to_owned(),
+            start: Address::Earliest,
+            tables: TablePatterns::all(),
+            paused: false,
+            lagging_cursor: log.lagging_cursor,
+            retry: Retry::default(),
+            auto_resume: true,
+            workers: DEFAULT_WORKERS,
+            kind: SinkConfig::File(FileConfig { path: PathBuf::from("-"), format: FormatName::CanalJson }),
+        }
+    }
+}
+
+fn print_tables<S: Serializer>(tables: &TablePatterns, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(tables.texts())
+}
+
+/// A delivery's name as part of an environment variable: upper case, anything else than letters and digits `_`.
+pub(super) fn variable_part(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}

@@ -1,0 +1,179 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+
+const MINIMAL: &str = "[source]\nurl = \"mysql://relay@db1\"\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    parse_with(text, &|_| None)
+}
+
+fn parse_with(text: &str, environment: Environment<'_>) -> Result<Config, String> {
+    Config::parse(text, Path::new("relay.toml"), environment).map_err(|e| e.to_string())
+}
+
+/// `MINIMAL` with lines added to `[source]` and behind it.
+fn with(lines: &str) -> Result<Config, String> {
+    parse(&format!("{MINIMAL}{lines}\n"))
+}
+
+fn annotated() -> &'static str {
+    include_str!("../../ops/relay.toml")
+}
+
+#[test]
+fn the_annotated_file_shows_the_defaults() {
+    let shown = parse(annotated()).unwrap();
+    let bare = "name = \"shop-prod\"\n[source]\nurl = \"mysql://relay@db1:3306\"\n\
+        [[delivery]]\nname = \"orders\"\n[delivery.kafka]\nbrokers = \"k1:9092,k2:9092\"\n\
+        [[delivery]]\nname = \"local\"\n[delivery.file]\npath = \"changes.jsonl\"\n";
+    assert_eq!(shown, parse(bare).unwrap());
+}
+
+#[test]
+fn the_annotated_file_shows_every_setting() {
+    fn fields(value: &toml::Value, out: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::Table(t) => t.iter().for_each(|(k, v)| {
+                out.insert(k.clone());
+                fields(v, out);
+            }),
+            toml::Value::Array(list) => list.iter().for_each(|v| fields(v, out)),
+            _ => {}
+        }
+    }
+    // The optional settings too: the effective config of a file with all of them set.
+    let every = annotated().replace("# password_file", "password_file").replace("# ca_file", "ca_file");
+    let every = every.replace("# cert_file", "cert_file").replace("# key_file", "key_file");
+    let every = every.replace("# username", "username").replace("password_file = ", "#password_file = ");
+    let mut known = BTreeSet::new();
+    fields(&toml::from_str(&parse(&every).unwrap().to_toml()).unwrap(), &mut known);
+    let mut shown = BTreeSet::new();
+    fields(&toml::from_str(&every).unwrap(), &mut shown);
+    assert_eq!(known, shown);
+}
+
+#[test]
+fn the_printed_config_reads_back_and_holds_no_secret() {
+    let text = "name = \"a\"\n[source]\nurl = \"mysql://re%40lay@db1,[::1]:3307\"\nstart = \"file:bin.000001:4\"\n\
+        tables = [\"shop.*\", \"!shop.x_%\"]\n[[delivery]]\nname = \"or-ders\"\n[delivery.kafka]\nbrokers = \"k\"\n\
+        security = \"sasl_ssl\"\nusername = \"u\"\n";
+    let canary = |name: &str| match name {
+        "RELAY_SOURCE_PASSWORD" | "RELAY_DELIVERY_OR_DERS_PASSWORD" => Some("canary".to_owned()),
+        _ => None,
+    };
+    let config = parse_with(text, &canary).unwrap();
+    let printed = config.to_toml();
+    assert!(!printed.contains("canary") && !format!("{config:?}").contains("canary"), "{printed}");
+    let again = parse_with(&printed.replace("password = \"***\"\n", ""), &canary).unwrap();
+    assert_eq!(again, config);
+    assert_eq!(config.source.user, "re@lay");
+    assert_eq!(config.source.hosts, [("db1".to_owned(), 3306), ("::1".to_owned(), 3307)]);
+}
+
+#[test]
+fn without_a_delivery_changes_go_to_standard_output() {
+    let config = parse(MINIMAL).unwrap();
+    let [delivery] = &config.deliveries[..] else { panic!("one delivery") };
+    let SinkConfig::File(file) = &delivery.kind else { panic!("a file") };
+    assert_eq!((delivery.name.as_str(), file.path.as_path()), (STANDARD_OUTPUT, Path::new("-")));
+}
+
+#[test]
+fn a_policy_of_the_log_is_the_default_of_each_delivery() {
+    let text = "[log]\nretention = { lagging_cursor = \"expire\" }\n[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\n\
+        [[delivery]]\nname = \"b\"\nlagging_cursor = \"hold\"\nfile = { path = \"-\" }\n";
+    let config = with(text).unwrap();
+    assert_eq!(config.deliveries[0].lagging_cursor, LaggingCursor::Expire);
+    assert_eq!(config.deliveries[1].lagging_cursor, LaggingCursor::Hold);
+}
+
+/// Each wrong file: what is added to `MINIMAL`, and what its one sentence must name.
+#[test]
+fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
+    let file = "file = { path = \"-\" }";
+    for (lines, named) in [
+        ("sevrer_id = 1", &["relay.toml:3", "unknown field `sevrer_id`", "server_id"][..]),
+        ("[snapshit]", &["relay.toml:3", "unknown field `snapshit`"]),
+        ("server_id = 0", &["relay.toml:3: source.server_id", "no id of a replica"]),
+        ("server_id = -1", &["relay.toml:3: source.server_id"]),
+        ("retry = { connection = \"5min\" }", &["relay.toml:3: source.retry.connection", "10min to 1440min"]),
+        ("retry = { connection = 720 }", &["relay.toml:3: source.retry.connection"]),
+        ("retry = { other = \"2h\", connection = \"1h\" }", &["relay.toml:3: source.retry.other", "shorter"]),
+        ("retry = { other = \"forever\" }", &["source.retry.other", "shorter"]),
+        ("heartbeat_interval = \"5\"", &["relay.toml:3: source.heartbeat_interval", "\"5\" is no duration"]),
+        ("heartbeat_interval = 5", &["relay.toml:3: source.heartbeat_interval", "5 has no unit"]),
+        ("heartbeat_interval = \"1h\"", &["source.heartbeat_interval", "outside 100ms to 10s"]),
+        ("tables = [\"orders\"]", &["relay.toml:3: source.tables", "\"orders\"", "no dot"]),
+        ("start = \"seq:4\"", &["relay.toml:3: source.start", "our own log"]),
+        ("start = \"yesterday\"", &["relay.toml:3: source.start", "is no address"]),
+        ("tls = \"prefered\"", &["relay.toml:3: source.tls", "verify_identity"]),
+        ("tls = \"disabled\"\nca_file = \"x\"", &["relay.toml:3: source.tls", "certificates are named"]),
+        ("cert_file = \"x\"", &["source.key_file", "missing"]),
+        ("timestamp_zone = \"Mars/Olympus\"", &["relay.toml:3: source.timestamp_zone", "no time zone"]),
+        ("password = \"canary\"", &["relay.toml:3", "password_file"]),
+        ("password_file = \"/none/such\"", &["relay.toml:3: source.password_file", "/none/such"]),
+        ("[log]\ncommit_interval = \"5MiB\"", &["relay.toml:4: log.commit_interval", "no duration"]),
+        ("[log]\nretention = { max_bytes = \"72h\" }", &["relay.toml:4: log.retention.max_bytes", "no size"]),
+        ("[log]\nretention = { max_bytes = \"1MiB\" }", &["relay.toml:4: log.retention.max_bytes", "two segments"]),
+        ("[log]\ncodec = \"gzip\"", &["relay.toml:4: log.codec", "lz4"]),
+        ("[admin]\nlisten = \"0.0.0.0:7070\"", &["relay.toml:4: admin.listen", "loopback"]),
+        ("[admin]\nlisten = \"here\"", &["relay.toml:4: admin.listen"]),
+        ("[[delivery]]\nname = \"a\"", &["relay.toml:3: delivery[0]", "no sink"]),
+        (
+            &format!("[[delivery]]\nname = \"a\"\n{file}\n[[delivery]]\nname = \"a\"\n{file}"),
+            &["relay.toml:7: delivery[1].name", "two deliveries"],
+        ),
+        (&format!("[[delivery]]\nname = \"../a\"\n{file}"), &["relay.toml:4: delivery[0].name", "is no name"]),
+        (&format!("[[delivery]]\nname = \"{}\"\n{file}", "a".repeat(65)), &["delivery[0].name", "is no name"]),
+        (&format!("[[delivery]]\n{file}"), &["missing field `name`"]),
+        (&format!("[[delivery]]\nname = \"a\"\nworkers = 0\n{file}"), &["delivery[0].workers", "outside 1 to 64"]),
+        ("[[delivery]]\nname = \"a\"\nkafka = { brokers = \"\" }", &["delivery[0].kafka.brokers", "empty"]),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", tombstones = true }",
+            &["delivery[0].kafka.tombstones"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", security = \"sasl_ssl\", username = \"u\" }",
+            &["password"],
+        ),
+    ] {
+        let e = with(lines).expect_err(lines);
+        for part in named {
+            assert!(e.contains(part), "{lines:?} gives {e:?}, which does not name {part:?}");
+        }
+        assert!(!e.contains('\n') && !e.contains("canary"), "{e:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_config_is_named_with_its_line() {
+    let e = parse("name = \"a\"\nurl = = 3\n").unwrap_err();
+    assert!(e.starts_with("relay.toml:2: not valid TOML"), "{e}");
+    let e = parse("").unwrap_err();
+    assert!(e.contains("[source]"), "{e}");
+    let e = Config::load(Path::new("/none/such.toml")).unwrap_err().to_string();
+    assert!(e.contains("/none/such.toml") && e.contains("--config"), "{e}");
+}
+
+#[test]
+fn a_url_is_refused_without_repeating_what_may_be_a_secret() {
+    for (url, named) in [
+        ("relay@db1", "mysql://"),
+        ("mysql://db1", "no user"),
+        ("mysql://@db1", "no user"),
+        ("mysql://relay:canary@db1", "RELAY_SOURCE_PASSWORD"),
+        ("mysql://relay@db1/shop", "no place"),
+        ("mysql://relay@db1?x=1", "no place"),
+        ("mysql://relay@db1:0", "port"),
+        ("mysql://relay@db1:70000", "port"),
+        ("mysql://relay@db1,,db2", "no name"),
+        ("mysql://relay@[::1", "bracket"),
+        ("mysql://relay@[fish]:3306", "IPv6"),
+    ] {
+        let e = parse(&format!("[source]\nurl = \"{url}\"\n")).expect_err(url);
+        assert!(e.starts_with("relay.toml:2: source.url: ") && e.contains(named), "{url}: {e}");
+        assert!(!e.contains("canary"), "{e}");
+    }
+}
