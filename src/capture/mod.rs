@@ -2,3 +2,4 @@
 
 pub mod group;
 pub mod statement;
+pub mod stream;

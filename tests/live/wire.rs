@@ -1,0 +1,173 @@
+//! The connection to the source against real servers: logins, TLS, dumps, and how each end of a stream is told.
+
+use relay::capture::stream::{
+    BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError, TlsError, TlsMode, TlsOptions,
+};
+use relay::failure::{Class, Failure};
+
+use crate::support::fresh;
+use crate::support::servers::{Database, shared};
+use crate::support::sql::Session;
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+fn options(database: &Database, user: &str) -> ConnectOptions {
+    ConnectOptions {
+        host: "127.0.0.1".into(),
+        port: database.port,
+        user: user.into(),
+        password: if user == "root" { String::new() } else { "relay".into() },
+        tls: TlsOptions::default(),
+    }
+}
+
+fn with_tls(database: &Database, user: &str, mode: TlsMode) -> ConnectOptions {
+    let tls = TlsOptions { mode, ca_file: database.ca.clone(), ..TlsOptions::default() };
+    ConnectOptions { tls, ..options(database, user) }
+}
+
+async fn cipher(connection: &mut Connection) -> String {
+    let rows = connection.query("SHOW STATUS LIKE 'Ssl_cipher'").await.expect("a status");
+    rows.first().and_then(|row| row.at(1)).unwrap_or_default().to_owned()
+}
+
+/// A server id that no other dump of this test run uses.
+fn server_id() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    500_000 + std::process::id() % 100_000 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn dump(database: &Database, from: &DumpFrom, options_of_dump: &DumpOptions) -> BinlogStream {
+    let connection = Connection::connect(&options(database, "relay")).await.expect("a login");
+    connection.dump(from, options_of_dump).await.expect("a dump")
+}
+
+/// Reads until the bytes occur in an event; gives the type of each event read.
+async fn read_until(stream: &mut BinlogStream, needle: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    loop {
+        let packet = stream.next().await.expect("an event");
+        assert_eq!(u32::from_le_bytes(packet.event[9..13].try_into().unwrap()) as usize, packet.event.len());
+        kinds.push(packet.event[4]);
+        if packet.event.windows(needle.len()).any(|window| window == needle) {
+            return kinds;
+        }
+    }
+}
+
+#[test]
+fn caching_sha2_logs_in_over_tcp_and_in_every_mode_of_tls() {
+    let servers = shared(&["mysql97"]);
+    let database = servers.mysql97();
+    let mut root = Session::open(&database);
+    let user = fresh("sha2");
+    root.run(&format!("CREATE USER {user} IDENTIFIED WITH caching_sha2_password BY 'relay'"));
+    for mode in [TlsMode::Disabled, TlsMode::Required, TlsMode::VerifyCa, TlsMode::VerifyIdentity] {
+        root.run("FLUSH PRIVILEGES"); // empties the cache: the next login needs the whole password
+        for what in ["whole password", "cached"] {
+            let cipher = run(async {
+                let mut connection = Connection::connect(&with_tls(&database, &user, mode))
+                    .await
+                    .unwrap_or_else(|e| panic!("{mode:?}, {what}: {e}"));
+                cipher(&mut connection).await
+            });
+            assert_eq!(cipher.is_empty(), mode == TlsMode::Disabled, "{mode:?}: {cipher:?}");
+        }
+    }
+    root.run(&format!("DROP USER {user}"));
+}
+
+#[test]
+fn a_certificate_is_verified_as_far_as_the_mode_says_and_no_further() {
+    let servers = shared(&["mysql97"]);
+    let database = servers.mysql97();
+    let connect = |mode, ca: bool, host: &str| {
+        let mut options = with_tls(&database, "relay", mode);
+        options.host = host.into();
+        if !ca {
+            options.tls.ca_file = None;
+        }
+        run(Connection::connect(&options))
+    };
+    for (mode, ca, host, good) in [
+        (TlsMode::Required, false, "127.0.0.1", true),
+        (TlsMode::VerifyCa, true, "127.0.0.1", true),
+        (TlsMode::VerifyCa, false, "127.0.0.1", false),
+        (TlsMode::VerifyIdentity, true, "localhost", true),
+        (TlsMode::VerifyIdentity, false, "127.0.0.1", false),
+    ] {
+        match connect(mode, ca, host) {
+            Ok(_) => assert!(good, "{mode:?} ca={ca} {host} was let through"),
+            Err(error) => {
+                assert!(!good, "{mode:?} ca={ca} {host}: {error}");
+                assert!(matches!(error, StreamError::Tls { source: TlsError::Handshake(_), .. }), "{error}");
+                assert_eq!(error.class(), Class::Definite);
+            }
+        }
+    }
+}
+
+#[test]
+fn other_plugins_log_in_by_an_auth_switch() {
+    let servers = shared(&["mysql56", "mariadb"]);
+    for (database, user) in [
+        (servers.mysql56(), "relay_native"),
+        (servers.mysql56(), "root"),
+        (servers.mariadb(), "relay_native"),
+        (servers.mariadb(), "relay_ed25519"),
+    ] {
+        let rows = run(async {
+            let mut connection = Connection::connect(&options(&database, user)).await?;
+            connection.query("SELECT CURRENT_USER()").await
+        });
+        let rows = rows.unwrap_or_else(|e| panic!("{user} on {}: {e}", database.name));
+        let who = rows.first().and_then(|row| row.at(0)).unwrap_or_default().to_owned();
+        assert!(who.starts_with(&format!("{user}@")), "{who}");
+    }
+    let wrong = ConnectOptions { password: "wrong".into(), ..options(&servers.mariadb(), "relay_ed25519") };
+    let error = run(Connection::connect(&wrong)).unwrap_err();
+    assert!(matches!(&error, StreamError::Login { source, .. } if source.code == 1045), "{error}");
+}
+
+/// Where the server's binlog ends now, in both ways of saying it.
+fn ends(database: &Database) -> [DumpFrom; 2] {
+    let mut root = Session::open(database);
+    let status = if database.name == "mysql97" { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+    let row = root.rows(status).remove(0);
+    let text = |i: usize| String::from_utf8(row[i].clone().expect("a value")).expect("text");
+    let file = DumpFrom::File { file: text(0), position: text(1).parse().expect("a position") };
+    let gtid = match database.name {
+        "mariadb" => DumpFrom::MariaDbGtid(root.text("SELECT @@gtid_binlog_pos").parse().expect("a position")),
+        _ => DumpFrom::MySqlGtid(root.text("SELECT @@GLOBAL.gtid_executed").parse().expect("a set")),
+    };
+    [file, gtid]
+}
+
+#[test]
+fn a_dump_by_position_and_by_gtid_gives_what_comes_after_it() {
+    const GTID_EVENTS: [u8; 3] = [33, 42, 162];
+    const ANNOTATE_ROWS: u8 = 160;
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for database in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        let mut root = Session::open(&database);
+        let name = fresh("wire");
+        root.run(&format!("CREATE DATABASE {name}"));
+        root.run(&format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, v TEXT)"));
+        root.run(&format!("INSERT INTO {name}.t VALUES (1, 'before-{name}')"));
+        let starts = ends(&database);
+        root.run(&format!("INSERT INTO {name}.t VALUES (2, 'after-{name}')"));
+        for from in &starts {
+            run(async {
+                let mut stream = dump(&database, from, &DumpOptions::new(server_id())).await;
+                let kinds = read_until(&mut stream, format!("after-{name}").as_bytes()).await;
+                let what = format!("{} {from:?}: {kinds:?}", database.name);
+                assert_eq!(kinds[..2], [4, 15], "rotate and format description come first: {what}");
+                assert!(kinds.iter().any(|kind| GTID_EVENTS.contains(kind)), "{what}");
+                assert_eq!(kinds.contains(&ANNOTATE_ROWS), database.name == "mariadb", "{what}");
+            });
+        }
+    }
+}
