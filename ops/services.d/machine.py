@@ -121,10 +121,14 @@ def free_ports(count):
 PACKAGES = threading.Lock()  # apt takes one install at a time
 
 
+def present(what):
+    return os.path.exists(what) if what.startswith("/") else bool(shutil.which(what))
+
+
 def need_programs(programs, log):
-    """Installs the Debian packages of missing programs: {program: package}."""
+    """Installs the Debian packages of missing programs, or files of an absolute path: {program: package}."""
     with PACKAGES:
-        missing = sorted({package for program, package in programs.items() if not shutil.which(program)})
+        missing = sorted({package for program, package in programs.items() if not present(program)})
         if not missing:
             return
         if not shutil.which("apt-get"):
