@@ -5,6 +5,7 @@ A process is ours when pid and start time both match, so a pid that the kernel
 gave to somebody else after a crash is never signalled.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -86,8 +87,9 @@ class Server:
         return self.state["ports"][index]
 
     def running(self):
-        pid = self.state.get("pid")
-        return bool(pid) and start_time(pid) == self.state.get("start_time")
+        # No start time: it ended before it could be recorded.
+        recorded = self.state.get("start_time")
+        return recorded is not None and start_time(self.state["pid"]) == recorded
 
     def save(self):
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -140,10 +142,12 @@ class Server:
         if not self.running():
             return
         pid = self.state["pid"]
-        os.kill(pid, how)
+        with contextlib.suppress(ProcessLookupError):  # it may end by itself just now
+            os.kill(pid, how)
         if not wait_until(lambda: not self.running(), STOP_SECONDS):
             say(f"{self.name}: pid {pid} still there after {STOP_SECONDS} s, SIGKILL")
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             wait_until(lambda: not self.running(), 10)
         say(f"{self.name}: {'killed' if how == signal.SIGKILL else 'stopped'} (pid {pid})")
 
