@@ -72,6 +72,10 @@ class Server:
         """True when it answers a client."""
         raise NotImplementedError
 
+    def start_remedy(self):
+        """What to do when it does not start."""
+        return f"ops/services down --wipe {self.name}, then up again, if its data may go"
+
     def after_first_start(self):
         """What needs the running server, once."""
 
@@ -133,7 +137,7 @@ class Server:
         up = wait_until(lambda: ended() or self.ready(), self.start_seconds)
         if ended():
             raise Failure(f"{self.name}: the server ended at its start (exit code {process.returncode})", self.log,
-                          f"ops/services down --wipe {self.name}, then up again, if its data may go")
+                          self.start_remedy())
         if not up:
             raise Failure(f"{self.name}: not ready after {self.start_seconds} s (pid {process.pid} left running)",
                           self.log, f"ops/services stop {self.name}")
