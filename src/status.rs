@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::failure::Class;
 
@@ -87,7 +88,10 @@ pub struct Problem {
     pub class: Option<Class>,
 }
 
-/// What every task has: a state, since when, and what holds it up.
+/// What every task has: a state, since when, and what holds it up. Clones speak for the same task.
+#[derive(Debug, Clone)]
+pub struct Task(Arc<TaskCell>);
+
 #[derive(Debug)]
 struct TaskCell {
     state: AtomicU8,
@@ -102,20 +106,22 @@ struct Detail {
     problem: Option<Problem>,
 }
 
-impl TaskCell {
+impl Task {
     fn new() -> Self {
         let detail = Detail { since: Instant::now(), since_ms: now_ms(), problem: None };
         let changed = tokio::sync::watch::Sender::new(State::Starting);
-        Self { state: AtomicU8::new(State::Starting as u8), detail: Mutex::new(detail), changed }
+        Self(Arc::new(TaskCell { state: AtomicU8::new(State::Starting as u8), detail: Mutex::new(detail), changed }))
     }
 
-    fn state(&self) -> State {
-        State::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        State::ALL[usize::from(self.0.state.load(Ordering::Acquire))]
     }
 
-    fn set_state(&self, state: State) {
-        let mut detail = lock(&self.detail);
-        if self.state.swap(state as u8, Ordering::AcqRel) != state as u8 {
+    /// Says what it is doing.
+    pub fn set_state(&self, state: State) {
+        let mut detail = lock(&self.0.detail);
+        if self.0.state.swap(state as u8, Ordering::AcqRel) != state as u8 {
             detail.since = Instant::now();
             detail.since_ms = now_ms();
         }
@@ -123,19 +129,36 @@ impl TaskCell {
             detail.problem = None;
         }
         drop(detail);
-        self.changed.send_if_modified(|s| std::mem::replace(s, state) != state);
+        self.0.changed.send_if_modified(|s| std::mem::replace(s, state) != state);
     }
 
-    fn set_problem(&self, state: State, problem: Problem) {
+    /// Says what holds it up; cleared when it runs again.
+    pub fn set_problem(&self, state: State, problem: Problem) {
         self.set_state(state);
-        lock(&self.detail).problem = Some(problem);
+        lock(&self.0.detail).problem = Some(problem);
     }
 
-    fn ran_for(&self) -> Duration {
+    /// What holds it up.
+    pub fn problem(&self) -> Option<Problem> {
+        lock(&self.0.detail).problem.clone()
+    }
+
+    /// How long it has been running without a break; zero when it is not.
+    pub fn ran_for(&self) -> Duration {
         match self.state() {
-            State::Running | State::Snapshot => lock(&self.detail).since.elapsed(),
+            State::Running | State::Snapshot => lock(&self.0.detail).since.elapsed(),
             _ => Duration::ZERO,
         }
+    }
+
+    /// Since when it has been in its state, in milliseconds since 1970.
+    pub fn since_ms(&self) -> i64 {
+        lock(&self.0.detail).since_ms
+    }
+
+    /// Changes of state, for those who wait for one.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<State> {
+        self.0.changed.subscribe()
     }
 }
 
@@ -177,7 +200,7 @@ pub struct CaptureHandle(Arc<CaptureCell>);
 
 #[derive(Debug)]
 struct CaptureCell {
-    task: TaskCell,
+    task: Task,
     server: Mutex<Option<Server>>,
     file: Mutex<Arc<str>>,
     offset: AtomicU64,
@@ -200,7 +223,7 @@ pub struct EndConfirmation {
 impl CaptureHandle {
     fn new() -> Self {
         Self(Arc::new(CaptureCell {
-            task: TaskCell::new(),
+            task: Task::new(),
             server: Mutex::new(None),
             file: Mutex::new(Arc::from("")),
             offset: AtomicU64::new(0),
@@ -266,29 +289,9 @@ impl CaptureHandle {
         *lock(&self.0.end)
     }
 
-    /// Says what holds capture up; cleared when it runs again.
-    pub fn set_problem(&self, state: State, problem: Problem) {
-        self.0.task.set_problem(state, problem);
-    }
-
-    /// What holds capture up.
-    pub fn problem(&self) -> Option<Problem> {
-        lock(&self.0.task.detail).problem.clone()
-    }
-
-    /// How long it has been running without a break; zero when it is not.
-    pub fn ran_for(&self) -> Duration {
-        self.0.task.ran_for()
-    }
-
-    /// Since when it has been in its state, in milliseconds since 1970.
-    pub fn since_ms(&self) -> i64 {
-        lock(&self.0.task.detail).since_ms
-    }
-
-    /// Changes of state, for those who wait for one.
-    pub fn watch(&self) -> tokio::sync::watch::Receiver<State> {
-        self.0.task.changed.subscribe()
+    /// State and problem, for the supervisor and for status.
+    pub fn task(&self) -> &Task {
+        &self.0.task
     }
 }
 
@@ -299,7 +302,7 @@ pub struct DeliveryHandle(Arc<DeliveryCell>);
 #[derive(Debug)]
 struct DeliveryCell {
     name: String,
-    task: TaskCell,
+    task: Task,
     acked_seq: AtomicU64,
     read_seq: AtomicU64,
     in_flight_records: AtomicU64,
@@ -313,7 +316,7 @@ impl DeliveryHandle {
     fn new(name: &str) -> Self {
         Self(Arc::new(DeliveryCell {
             name: name.to_owned(),
-            task: TaskCell::new(),
+            task: Task::new(),
             acked_seq: AtomicU64::new(0),
             read_seq: AtomicU64::new(0),
             in_flight_records: AtomicU64::new(0),
@@ -379,29 +382,9 @@ impl DeliveryHandle {
         lock(&self.0.notice).clone()
     }
 
-    /// Says what holds the delivery up; cleared when it runs again.
-    pub fn set_problem(&self, state: State, problem: Problem) {
-        self.0.task.set_problem(state, problem);
-    }
-
-    /// What holds it up.
-    pub fn problem(&self) -> Option<Problem> {
-        lock(&self.0.task.detail).problem.clone()
-    }
-
-    /// How long it has been running without a break; zero when it is not.
-    pub fn ran_for(&self) -> Duration {
-        self.0.task.ran_for()
-    }
-
-    /// Since when it has been in its state, in milliseconds since 1970.
-    pub fn since_ms(&self) -> i64 {
-        lock(&self.0.task.detail).since_ms
-    }
-
-    /// Changes of state, for those who wait for one.
-    pub fn watch(&self) -> tokio::sync::watch::Receiver<State> {
-        self.0.task.changed.subscribe()
+    /// State and problem, for the supervisor and for status.
+    pub fn task(&self) -> &Task {
+        &self.0.task
     }
 }
 
@@ -479,11 +462,11 @@ mod tests {
         let status = Status::new();
         let delivery = status.delivery("orders");
         assert_eq!(delivery.state(), State::Starting);
-        delivery.set_problem(State::Retrying, problem());
+        delivery.task().set_problem(State::Retrying, problem());
         delivery.set_state(State::Starting);
-        assert_eq!(status.find("orders").unwrap().problem(), Some(problem()));
+        assert_eq!(status.find("orders").unwrap().task().problem(), Some(problem()));
         delivery.set_state(State::Running);
-        assert_eq!(delivery.problem(), None);
+        assert_eq!(delivery.task().problem(), None);
         status.forget("orders");
         assert!(status.find("orders").is_none());
     }

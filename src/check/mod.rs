@@ -1,1 +1,124 @@
-//! The precheck: every item passes, warns or fails, with its finding and its remedy.
+//! The precheck: every item passes, warns or fails, with what was found and what to do about it. One file a
+//! family; here only what an item is, in which order they come, and what the whole of them means for a start.
+
+use serde::Serialize;
+
+/// How an item came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Pass,
+    /// It works, with a drawback: a start needs it accepted.
+    Warn,
+    /// It does not work: no start.
+    Fail,
+}
+
+impl Level {
+    /// The level as it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One item of the precheck.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Its stable id, such as `binlog.format`: what `accept` lists.
+    pub id: &'static str,
+    /// What it is about when an id comes more than once: a table, a delivery. Empty otherwise.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// How it came out.
+    pub level: Level,
+    /// What was found.
+    pub finding: String,
+    /// What to do about it; empty when it passed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+}
+
+impl Item {
+    /// An item that is as it should be.
+    pub fn pass(id: &'static str, finding: impl Into<String>) -> Self {
+        Self { id, subject: String::new(), level: Level::Pass, finding: finding.into(), remedy: String::new() }
+    }
+
+    /// An item with a drawback.
+    pub fn warn(id: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level: Level::Warn, remedy: remedy.into(), ..Self::pass(id, finding) }
+    }
+
+    /// An item that does not work.
+    pub fn fail(id: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level: Level::Fail, remedy: remedy.into(), ..Self::pass(id, finding) }
+    }
+
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = subject.into();
+        self
+    }
+}
+
+/// All items, in the order in which they were asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The items.
+    pub items: Vec<Item>,
+}
+
+/// What a report means for a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start.
+    Ready,
+    /// A warning is not accepted.
+    Unaccepted,
+    /// Something fails.
+    Failed,
+}
+
+impl Report {
+    /// What it means for a start, given the ids of accepted warnings.
+    pub fn verdict(&self, accept: &[String], accept_all: bool) -> Verdict {
+        let accepted = |item: &&Item| accept_all || accept.iter().any(|id| id == item.id);
+        let mut verdict = Verdict::Ready;
+        for item in &self.items {
+            match item.level {
+                Level::Fail => return Verdict::Failed,
+                Level::Warn if !accepted(&item) => verdict = Verdict::Unaccepted,
+                _ => {}
+            }
+        }
+        verdict
+    }
+
+    /// How many items came out so.
+    pub fn count(&self, level: Level) -> usize {
+        self.items.iter().filter(|item| item.level == level).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_holds_up_the_start_until_it_is_accepted_and_a_failure_always() {
+        let warn = Item::warn("source.gtid", "gtid_mode is OFF", "set it ON");
+        let mut report = Report { items: vec![Item::pass("source.connect", "ok"), warn] };
+        assert_eq!(report.verdict(&[], false), Verdict::Unaccepted);
+        assert_eq!(report.verdict(&["source.gtid".into()], false), Verdict::Ready);
+        assert_eq!(report.verdict(&[], true), Verdict::Ready);
+        report.items.push(Item::fail("binlog.format", "STATEMENT", "set it ROW"));
+        assert_eq!(report.verdict(&["binlog.format".into()], true), Verdict::Failed);
+        assert_eq!((report.count(Level::Pass), report.count(Level::Warn), report.count(Level::Fail)), (1, 1, 1));
+    }
+}
