@@ -61,11 +61,14 @@ class Mysql97(MysqlFamily):
         return found.group(1)
 
     def prepare(self):
-        self.state["mysqlbinlog"] = str(self.bin / "mysqlbinlog")  # exported also while the server is stopped
         options = ["--initialize-insecure", f"--datadir={self.datadir}", "--secure-file-priv=NULL", "--mysqlx=OFF"]
         options += ["--user=root"] if os.geteuid() == 0 else []
         run(f"{self.name}: initialise the data folder",
             [self.bin / "mysqld", "--no-defaults", *self.base_options, *options], self.log)
+
+    def launch(self):
+        self.state["mysqlbinlog"] = str(self.bin / "mysqlbinlog")  # exported also while the server is stopped
+        super().launch()
 
     def command(self):
         tls = certificates()
