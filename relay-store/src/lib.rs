@@ -1,1 +1,3 @@
 //! A durable log of opaque entries.
+mod seq;
+pub use seq::*;
