@@ -1,3 +1,135 @@
-//! What every destination implements.
+//! What every destination implements: three methods, cumulative acks, failures with a class.
+//!
+//! A sink accepts batches in order and says, through [`Progress`], up to which seq everything is durable at its
+//! destination. It never says so of a seq while anything at or below it is not durable, or failed. What follows
+//! from an ack or a failure (the cursor, a retry, parking) is the delivery's business.
 
+pub mod batch;
+pub mod file;
 pub mod kafka;
+pub mod memory;
+mod progress;
+
+use std::future::Future;
+
+use relay_store::{CursorEpoch, Seq};
+use thiserror::Error;
+
+pub use batch::{Batch, Event, Operation, Origin, Record, Span};
+pub use progress::{Progress, Report};
+
+use crate::failure::{Class, Failure};
+
+/// A destination. One sink serves one life of one delivery: opened once, closed once.
+pub trait Sink: Send {
+    /// Makes the destination ready, taking up where [`Opening`] says. Repeating it after a failed attempt is safe.
+    ///
+    /// # Errors
+    /// Transient when the destination cannot be reached, definite when it refuses or contradicts the state.
+    fn open(&mut self, opening: Opening) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Accepts the batch, which follows the previous one, and returns what is durable now. That may trail the
+    /// batch: later acks, and failures of what was accepted, come through [`Progress`]. Waits while too much is
+    /// in flight. A future dropped before its end leaves the batch accepted in part; only `close` may follow.
+    ///
+    /// # Errors
+    /// Nothing at or after the failed place is acked, also not later.
+    fn deliver(&mut self, batch: &Batch) -> impl Future<Output = Result<Ack, SinkError>> + Send;
+
+    /// Waits a bounded time for what was accepted and returns the last ack of this life.
+    ///
+    /// # Errors
+    /// Something accepted is known to be lost; what was acked before holds.
+    fn close(&mut self) -> impl Future<Output = Result<Ack, SinkError>> + Send;
+}
+
+/// Where a sink takes up its work.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The cursor's name; names the delivery towards the destination.
+    pub cursor: String,
+    /// The cursor's epoch; a reset raises it.
+    pub epoch: CursorEpoch,
+    /// Everything up to here was acked in an earlier life; the first batch begins after it.
+    pub acked: Seq,
+    /// The sink's own bytes, as the last committed ack carried them; empty at the very first start and after a reset.
+    pub state: Vec<u8>,
+    /// Where acks and failures are reported.
+    pub progress: Progress,
+}
+
+impl Opening {
+    /// The first life of a cursor's first epoch, with a progress of its own.
+    pub fn new(cursor: impl Into<String>, acked: Seq, state: Vec<u8>) -> Self {
+        let progress = Progress::new(acked);
+        Self { cursor: cursor.into(), epoch: CursorEpoch::default(), acked, state, progress }
+    }
+}
+
+/// What is durable at the destination: everything up to `seq`, inclusive. Cumulative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    /// The last seq that is durable together with all before it.
+    pub seq: Seq,
+    /// The sink's own bytes to be committed with the cursor at this seq; none: they did not change.
+    pub state: Option<Vec<u8>>,
+}
+
+/// Why a sink could not go on.
+#[derive(Debug, Clone, Error)]
+#[error("{reason}")]
+pub struct SinkError {
+    /// What the delivery may do about it.
+    pub class: Class,
+    /// What happened, with the names of topic, file or record.
+    pub reason: String,
+    /// The operator's next step, when there is one.
+    pub next_step: Option<String>,
+    /// The record that it is about, when it is about one.
+    pub place: Option<Place>,
+}
+
+/// A record at fault: where it stands in the log and which table it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Entry of the record.
+    pub seq: Seq,
+    /// Row within the entry.
+    pub row: u32,
+    /// `database.table`.
+    pub table: String,
+}
+
+impl SinkError {
+    /// A failure that retrying can cure.
+    pub fn transient(reason: impl Into<String>) -> Self {
+        Self { class: Class::Transient, reason: reason.into(), next_step: None, place: None }
+    }
+
+    /// A failure that only an operator can cure.
+    pub fn definite(reason: impl Into<String>) -> Self {
+        Self { class: Class::Definite, reason: reason.into(), next_step: None, place: None }
+    }
+
+    /// Adds what the operator can do.
+    pub fn advise(mut self, next_step: impl Into<String>) -> Self {
+        self.next_step = Some(next_step.into());
+        self
+    }
+
+    /// Names the record that it is about.
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+}
+
+impl Failure for SinkError {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn next_step(&self) -> Option<String> {
+        self.next_step.clone()
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::{FieldError, FormatName, Secret, Size};
 
@@ -28,6 +28,12 @@ pub struct KafkaConfig {
     /// Where rows go within a topic.
     #[serde(default)]
     pub partition: Partition,
+    /// Number of partitions used, when it is not the topic's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// Whether a topic that grew is used in its new width from the next start on; without it the old one is kept.
+    #[serde(default)]
+    pub accept_partition_change: bool,
     /// What an update of a partition key becomes.
     #[serde(default)]
     pub on_key_change: OnKeyChange,
@@ -37,9 +43,9 @@ pub struct KafkaConfig {
     /// Whether a delete is followed by a null value; asks for `message_key = "primary_key"`.
     #[serde(default)]
     pub tombstones: bool,
-    /// Whether records carry the `relay.*` headers.
-    #[serde(default = "yes")]
-    pub headers: bool,
+    /// Which of the `relay.*` headers records carry.
+    #[serde(default)]
+    pub headers: Headers,
     /// Topic of DDL; `data` is the table's own topic, `off` leaves DDL out.
     #[serde(default = "default_ddl_topic")]
     pub ddl_topic: String,
@@ -92,18 +98,123 @@ pub enum Compression {
 }
 
 /// Which replicas must have a record before it counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acks {
     /// All that are in sync: the only one that promises anything.
     #[default]
-    #[serde(rename = "all")]
     All,
     /// The leader.
-    #[serde(rename = "1")]
     Leader,
-    /// None.
-    #[serde(rename = "0")]
+    /// None: nobody can tell what arrived.
     None,
+}
+
+impl Acks {
+    /// As the client library names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Leader => "1",
+            Self::None => "0",
+        }
+    }
+}
+
+impl Serialize for Acks {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Acks {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "\"all\", 1 or 0")]
+        enum Raw {
+            Number(u32),
+            Text(String),
+        }
+        match Raw::deserialize(d)? {
+            Raw::Number(1) => Ok(Self::Leader),
+            Raw::Number(0) => Ok(Self::None),
+            Raw::Text(text) if text == "all" => Ok(Self::All),
+            Raw::Text(text) if text == "1" => Ok(Self::Leader),
+            Raw::Text(text) if text == "0" => Ok(Self::None),
+            _ => Err(de::Error::custom("acks is \"all\", 1 or 0")),
+        }
+    }
+}
+
+/// The headers a record can carry, in the order in which they stand.
+pub const HEADER_NAMES: [&str; 9] = [
+    "relay.seq",
+    "relay.source",
+    "relay.epoch",
+    "relay.gtid",
+    "relay.pos",
+    "relay.table",
+    "relay.op",
+    "relay.phase",
+    "relay.format",
+];
+
+/// Which headers records carry: bit *i* stands for the *i*th of [`HEADER_NAMES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers(u16);
+
+impl Headers {
+    /// Every header.
+    pub const ALL: Self = Self((1 << HEADER_NAMES.len()) - 1);
+    /// No header.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the header at that place of [`HEADER_NAMES`] is carried.
+    pub fn has(self, index: usize) -> bool {
+        self.0 & 1 << index != 0
+    }
+
+    /// How many are carried.
+    pub fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::ALL => s.serialize_bool(true),
+            Self::NONE => s.serialize_bool(false),
+            some => s.collect_seq(HEADER_NAMES.iter().enumerate().filter(|&(i, _)| some.has(i)).map(|(_, name)| name)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "true, false or a list of header names")]
+        enum Raw {
+            Switch(bool),
+            Names(Vec<String>),
+        }
+        let names = match Raw::deserialize(d)? {
+            Raw::Switch(true) => return Ok(Self::ALL),
+            Raw::Switch(false) => return Ok(Self::NONE),
+            Raw::Names(names) => names,
+        };
+        names.iter().try_fold(Self::NONE, |Self(bits), name| {
+            let index = HEADER_NAMES.iter().position(|known| known == name).ok_or_else(|| {
+                de::Error::custom(format!("header {name:?} is not known; there are {}", HEADER_NAMES.join(", ")))
+            })?;
+            Ok(Self(bits | 1 << index))
+        })
+    }
 }
 
 /// Where rows go within a topic.
@@ -113,6 +224,8 @@ pub enum Partition {
     /// By hash of the primary or unique key.
     #[default]
     Key,
+    /// By the message key, as Kafka's own clients do it.
+    Murmur2,
     /// By hash of database and table.
     Table,
     /// All to partition 0.
@@ -131,16 +244,49 @@ pub enum OnKeyChange {
 }
 
 /// The record's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MessageKey {
     /// No key.
     #[default]
     None,
     /// `database.table`.
     Table,
-    /// The key columns as a JSON object.
+    /// The key columns as a JSON object, in key order.
     PrimaryKey,
+    /// These columns as a JSON object, in this order.
+    Columns(Vec<String>),
+}
+
+impl Serialize for MessageKey {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => s.serialize_str("none"),
+            Self::Table => s.serialize_str("table"),
+            Self::PrimaryKey => s.serialize_str("primary_key"),
+            Self::Columns(columns) => columns.serialize(s),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageKey {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "message_key is \"none\", \"table\", \"primary_key\" or a list of columns";
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "\"none\", \"table\", \"primary_key\" or a list of columns")]
+        enum Raw {
+            Name(String),
+            Columns(Vec<String>),
+        }
+        match Raw::deserialize(d)? {
+            Raw::Name(name) if name == "none" => Ok(Self::None),
+            Raw::Name(name) if name == "table" => Ok(Self::Table),
+            Raw::Name(name) if name == "primary_key" => Ok(Self::PrimaryKey),
+            Raw::Columns(columns) if !columns.is_empty() && columns.iter().all(|c| !c.is_empty()) => {
+                Ok(Self::Columns(columns))
+            }
+            _ => Err(de::Error::custom(EXPECTED)),
+        }
+    }
 }
 
 /// How the connection is protected.
@@ -184,10 +330,6 @@ fn default_max_record_bytes() -> Size {
     Size::mib(10)
 }
 
-fn yes() -> bool {
-    true
-}
-
 impl KafkaConfig {
     /// Checks what serde cannot: values that contradict one another.
     ///
@@ -197,9 +339,21 @@ impl KafkaConfig {
         if self.brokers.trim().is_empty() {
             return Err(FieldError::new("brokers", "it is empty; write host:9092"));
         }
-        if self.topic.is_empty() {
-            return Err(FieldError::new("topic", "it is empty; write a name, or {database}.{table}"));
+        if self.brokers.split(',').any(|broker| broker.trim().is_empty()) {
+            return Err(FieldError::new("brokers", "one of the addresses is empty; write host:9092,host:9092"));
         }
+        super::topics::check_template(&self.topic).map_err(|reason| FieldError::new("topic", reason))?;
+        if !matches!(self.ddl_topic.as_str(), "data" | "off") {
+            super::topics::check_name(&self.ddl_topic).map_err(|reason| FieldError::new("ddl_topic", reason))?;
+        }
+        if self.partition == Partition::Murmur2 && self.message_key == MessageKey::None {
+            return Err(FieldError::new("partition", "murmur2 hashes the message key: set message_key"));
+        }
+        if self.partitions == Some(0) {
+            return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
+        }
+        super::settings::check_passthrough(&self.librdkafka)?;
+        super::settings::check_record_limit(self.max_record_bytes)?;
         if self.tombstones && self.message_key != MessageKey::PrimaryKey {
             return Err(FieldError::new("tombstones", "a tombstone needs a key: set message_key = \"primary_key\""));
         }

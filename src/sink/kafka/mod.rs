@@ -1,3 +1,76 @@
-//! Kafka topics as a destination.
+//! Kafka topics as a destination: an idempotent producer, explicit partitions, acks by a contiguous prefix.
+//!
+//! A broker that is away is no failure: records wait in a bounded window, and the delivery with them. What waiting
+//! cannot cure (a missing topic, a refused login, a record too large) fails definitely, and nothing after it is acked.
+
+#![cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "the config is checked also where no client is built"))]
 
 pub mod config;
+#[cfg(all(test, feature = "kafka"))]
+mod mock_tests;
+#[cfg(feature = "kafka")]
+mod outcome;
+#[cfg(feature = "kafka")]
+mod producer;
+mod settings;
+#[cfg(feature = "kafka")]
+mod sink;
+mod topics;
+mod window;
+
+#[cfg(feature = "kafka")]
+pub use sink::KafkaSink;
+pub use topics::expand;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Memory that all Kafka deliveries together may have in flight.
+const BUDGET_BYTES: usize = 64 << 20;
+/// The least that one delivery gets, however many there are.
+const SHARE_BYTES_MIN: usize = 4 << 20;
+
+/// One memory budget for the records in flight of all Kafka deliveries; each has an equal share. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+/// One delivery's place in the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Share(Arc<AtomicUsize>);
+
+impl Budget {
+    /// Takes a share; those of the others become smaller from now on.
+    pub fn join(&self) -> Share {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Share(self.0.clone())
+    }
+}
+
+impl Share {
+    /// Bytes that may be in flight now.
+    pub fn bytes(&self) -> usize {
+        (BUDGET_BYTES / self.0.load(Ordering::Relaxed).max(1)).max(SHARE_BYTES_MIN)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_budget_shrink_and_grow_and_never_vanish() {
+        let budget = Budget::default();
+        let first = budget.join();
+        assert_eq!(first.bytes(), 64 << 20);
+        let others: Vec<_> = (0..31).map(|_| budget.join()).collect();
+        assert_eq!(first.bytes(), 4 << 20);
+        drop(others);
+        assert_eq!(first.bytes(), 64 << 20);
+    }
+}

@@ -1,0 +1,331 @@
+//! Lines to a file or to standard output: the destination that needs no server.
+//!
+//! A line of a file is acked once `fdatasync` returned over it. The sink's state is the file's length at the acked
+//! seq: what lies beyond at the next start was never acked, and is cut before the same records are written again.
+//! Standard output cannot be synced or cut: acked means handed to the operating system.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use relay_store::Seq;
+use tokio::task::JoinHandle;
+
+use super::{Ack, Batch, Opening, Progress, Sink, SinkError};
+use crate::config::FileConfig;
+
+/// The largest stretch searched for the start of a torn line.
+const TAIL_SEARCH_BYTES_MAX: u64 = 1 << 30;
+/// Bytes written while a sync runs; beyond that the delivery waits for it.
+const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
+/// Standard output stands for this path.
+const STDOUT: &str = "-";
+
+enum Target {
+    Closed,
+    Stdout,
+    File(File),
+}
+
+/// A sync on its way: up to which seq and length it will have made the file durable.
+struct Syncing {
+    done: JoinHandle<io::Result<()>>,
+    seq: Seq,
+    length: u64,
+}
+
+/// Writes each record's value as one line.
+pub struct FileSink {
+    path: PathBuf,
+    target: Target,
+    progress: Progress,
+    length: u64,
+    written: Seq,
+    syncing: Option<Syncing>,
+    synced_length: u64,
+    lines: Vec<u8>,
+}
+
+impl FileSink {
+    /// A sink for that file; nothing is touched before `open`.
+    pub fn new(config: &FileConfig) -> Self {
+        Self {
+            path: config.path.clone(),
+            target: Target::Closed,
+            progress: Progress::default(),
+            length: 0,
+            written: Seq::ZERO,
+            syncing: None,
+            synced_length: 0,
+            lines: Vec::new(),
+        }
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> SinkError {
+        let reason = format!("{what} {}: {error}", self.path.display());
+        match error.kind() {
+            // Another path or other rights are needed; waiting brings neither.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => {
+                SinkError::definite(reason).advise("create the folder, grant the rights or change `path`, then resume")
+            }
+            // A reader that went away does not come back.
+            io::ErrorKind::BrokenPipe => SinkError::definite(reason),
+            _ => SinkError::transient(reason),
+        }
+    }
+
+    /// Takes the result of the running sync when it has ended, or waits for it.
+    async fn settle(&mut self, wait: bool) -> Result<(), SinkError> {
+        let Some(syncing) = &mut self.syncing else { return Ok(()) };
+        if !wait && !syncing.done.is_finished() {
+            return Ok(());
+        }
+        let result = (&mut syncing.done).await;
+        let (seq, length) = (syncing.seq, syncing.length);
+        self.syncing = None;
+        match result {
+            Ok(Ok(())) => {
+                self.synced_length = length;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.failed("sync", &error)),
+            Err(error) => Err(SinkError::transient(format!("sync {}: {error}", self.path.display()))),
+        }
+        .inspect_err(|error| self.progress.fail(error.clone()))
+        .inspect(|()| debug_assert!(self.progress.acked() >= seq, "the sync acks before it ends"))
+    }
+
+    fn start_sync(&mut self) -> Result<(), SinkError> {
+        let Target::File(file) = &self.target else { return Ok(()) };
+        if self.syncing.is_some() || self.written <= self.progress.acked() {
+            return Ok(());
+        }
+        if self.length == self.synced_length {
+            self.progress.ack(self.written);
+            return Ok(());
+        }
+        let file = file.try_clone().map_err(|e| self.failed("open", &e))?;
+        let (seq, length, progress) = (self.written, self.length, self.progress.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            file.sync_data()?;
+            // IMPORTANT: the ack comes after the sync, with the length that the sync covered; the other order would
+            // let a power cut take acked lines.
+            progress.ack_with(seq, length.to_be_bytes().to_vec());
+            Ok(())
+        });
+        self.syncing = Some(Syncing { done, seq, length });
+        Ok(())
+    }
+}
+
+impl Sink for FileSink {
+    async fn open(&mut self, opening: Opening) -> Result<(), SinkError> {
+        self.progress = opening.progress;
+        self.written = opening.acked;
+        if self.path == Path::new(STDOUT) {
+            self.target = Target::Stdout;
+            return Ok(());
+        }
+        let acked_length = match <[u8; 8]>::try_from(opening.state.as_slice()) {
+            Ok(length) => Some(u64::from_be_bytes(length)),
+            Err(_) if opening.state.is_empty() => None,
+            Err(_) => return Err(SinkError::definite("state of the file sink is not a length")),
+        };
+        let path = self.path.clone();
+        let opened = tokio::task::spawn_blocking(move || open_at(&path, acked_length)).await;
+        let (file, length) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return Err(self.failed("open", &error)),
+            Err(error) => return Err(SinkError::transient(format!("open {}: {error}", self.path.display()))),
+        };
+        if let Some(acked) = acked_length.filter(|&acked| acked > length) {
+            return Err(SinkError::definite(format!(
+                "{} has {length} bytes, {acked} were acked: it was cut or replaced",
+                self.path.display()
+            ))
+            .advise("give the file back, or reset the cursor to write it again"));
+        }
+        (self.length, self.synced_length) = (length, length);
+        self.target = Target::File(file);
+        Ok(())
+    }
+
+    async fn deliver(&mut self, batch: &Batch) -> Result<Ack, SinkError> {
+        self.settle(self.length - self.synced_length > UNSYNCED_BYTES_MAX).await?;
+        self.lines.clear();
+        for value in batch.records.iter().filter_map(|record| record.value) {
+            self.lines.extend_from_slice(batch.get(value));
+            self.lines.push(b'\n');
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let result = match &mut self.target {
+            Target::File(file) => file.write_all(&lines),
+            Target::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(&lines).and_then(|()| out.flush())
+            }
+            Target::Closed => Err(io::Error::other("not open")),
+        };
+        let length = lines.len() as u64;
+        self.lines = lines;
+        if let Err(error) = result {
+            let error = self.failed("write", &error);
+            self.progress.fail(error.clone());
+            return Err(error);
+        }
+        self.length += length;
+        self.written = batch.last;
+        match self.target {
+            Target::Stdout => self.progress.ack(batch.last),
+            _ => self.start_sync()?,
+        }
+        Ok(self.progress.take_ack())
+    }
+
+    async fn close(&mut self) -> Result<Ack, SinkError> {
+        // The second round covers what was written while the first sync ran.
+        for _ in 0..2 {
+            self.settle(true).await?;
+            self.start_sync()?;
+        }
+        self.settle(true).await?;
+        self.target = Target::Closed;
+        Ok(self.progress.take_ack())
+    }
+}
+
+/// Opens for appending, cut back to the acked length; without one, to the end of the last whole line.
+/// Returns the length; a file shorter than `acked` is left as it is.
+fn open_at(path: &Path, acked: Option<u64>) -> io::Result<(File, u64)> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if !file.metadata()?.is_file() {
+        // A pipe or a device has no length to keep.
+        return Ok((file, 0));
+    }
+    let found = file.metadata()?.len();
+    let keep = match acked {
+        Some(acked) if acked > found => return Ok((file, found)),
+        Some(acked) => acked,
+        None => end_of_last_line(&file, found)?,
+    };
+    if keep < found {
+        file.set_len(keep)?;
+    }
+    file.sync_all()?;
+    if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // A new file is only durable once its folder is.
+        File::open(folder)?.sync_all()?;
+    }
+    file.seek(SeekFrom::Start(keep))?;
+    Ok((file, keep))
+}
+
+/// The length up to and including the last line feed.
+fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
+    const STEP: u64 = 64 << 10;
+    let mut end = length;
+    let mut chunk = vec![0; STEP as usize];
+    while end > 0 && length - end < TAIL_SEARCH_BYTES_MAX {
+        let start = end.saturating_sub(STEP);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.read_exact_at(chunk, start)?;
+        if let Some(at) = chunk.iter().rposition(|&b| b == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    if end > 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "no line ends in the last gibibyte: not a file of lines",
+        ));
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FormatName;
+    use crate::failure::Class;
+    use crate::sink::batch::tests::batch;
+
+    fn sink(path: &Path) -> FileSink {
+        FileSink::new(&FileConfig { path: path.to_owned(), format: FormatName::CanalJson })
+    }
+
+    fn opening(acked: u64, state: &[u8]) -> Opening {
+        Opening::new("files", Seq(acked), state.to_vec())
+    }
+
+    async fn write(sink: &mut FileSink, opening: Opening, batches: &[Batch]) -> Ack {
+        let progress = opening.progress.clone();
+        sink.open(opening).await.expect("open");
+        let mut last = Ack { seq: progress.acked(), state: None };
+        for batch in batches {
+            let ack = sink.deliver(batch).await.expect("deliver");
+            assert!(ack.seq >= last.seq);
+            last = Ack { seq: ack.seq, state: ack.state.or(last.state) };
+        }
+        let ack = sink.close().await.expect("close");
+        Ack { seq: ack.seq, state: ack.state.or(last.state) }
+    }
+
+    #[tokio::test]
+    async fn lines_are_acked_with_the_length_that_holds_them() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("changes.jsonl");
+        let ack = write(&mut sink(&path), opening(0, b""), &[batch(1, &["a", "b"]), batch(3, &["c"])]).await;
+        assert_eq!(std::fs::read_to_string(&path).expect("written"), "a\nb\nc\n");
+        assert_eq!(ack, Ack { seq: Seq(3), state: Some(6u64.to_be_bytes().to_vec()) });
+    }
+
+    #[tokio::test]
+    async fn entries_without_records_are_acked_too() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut empty = batch(1, &[]);
+        empty.last = Seq(7);
+        let ack = write(&mut sink(&dir.path().join("f")), opening(0, b""), &[empty]).await;
+        assert_eq!(ack.seq, Seq(7));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_acked_is_cut_before_it_is_written_again() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "a\nb\nhalf").expect("written");
+        let ack = write(&mut sink(&path), opening(1, &2u64.to_be_bytes()), &[batch(2, &["b", "c"])]).await;
+        assert_eq!(std::fs::read_to_string(&path).expect("written"), "a\nb\nc\n");
+        assert_eq!(ack.seq, Seq(3));
+    }
+
+    #[tokio::test]
+    async fn a_first_start_keeps_whole_lines_of_others_and_cuts_a_torn_one() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("f");
+        let long = "x".repeat(200_000);
+        std::fs::write(&path, format!("old\n{long}")).expect("written");
+        write(&mut sink(&path), opening(0, b""), &[batch(1, &["new"])]).await;
+        assert_eq!(std::fs::read_to_string(&path).expect("written"), "old\nnew\n");
+    }
+
+    #[tokio::test]
+    async fn a_file_shorter_than_its_ack_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "a\n").expect("written");
+        let error = sink(&path).open(opening(5, &99u64.to_be_bytes())).await.unwrap_err();
+        assert_eq!(error.class, Class::Definite);
+        assert!(error.reason.contains("99") && error.next_step.is_some(), "{error:?}");
+        assert_eq!(std::fs::read_to_string(&path).expect("left"), "a\n");
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_definite_and_named() {
+        let error = sink(Path::new("/nonexistent-folder/f")).open(opening(0, b"")).await.unwrap_err();
+        assert_eq!(error.class, Class::Definite);
+        assert!(error.reason.contains("/nonexistent-folder/f"), "{error:?}");
+    }
+}

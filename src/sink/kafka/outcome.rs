@@ -1,0 +1,104 @@
+//! What the client library's errors mean for the delivery: one place that sorts them into classes, with advice.
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::sink::SinkError;
+
+/// A record was not taken: by the client at once, or by the broker later.
+pub(super) fn record_error(code: Code, topic: &str, partition: i32, bytes: usize) -> SinkError {
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            SinkError::definite(format!("topic {topic} refuses a record of {bytes} bytes, or the batch it was in"))
+                .advise("raise the topic's max.message.bytes, or leave the large columns or the table out, then resume")
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => missing_topic(topic),
+        Code::UnknownPartition => SinkError::definite(format!(
+            "topic {topic} has no partition {partition}: it has fewer than when it was first used"
+        ))
+        .advise("give the topic its partitions back, or set accept_partition_change = true and resume"),
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => not_allowed(topic),
+        Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation | Code::InvalidTopic => {
+            SinkError::definite(format!("topic {topic} refuses a record: {code}"))
+                .advise("look at the topic's settings (cleanup.policy, message.timestamp limits), then resume")
+        }
+        _ => SinkError::transient(format!("record for topic {topic} was not delivered: {code}")),
+    }
+}
+
+/// The topic does not exist, and nobody creates it by accident.
+pub(super) fn missing_topic(topic: &str) -> SinkError {
+    SinkError::definite(format!("topic {topic} does not exist"))
+        .advise(format!("create topic {topic} with the partitions it shall have, then resume"))
+}
+
+/// The account may not write the topic.
+pub(super) fn not_allowed(topic: &str) -> SinkError {
+    SinkError::definite(format!("the account may not write topic {topic}"))
+        .advise(format!("allow WRITE and DESCRIBE on topic {topic}, then resume"))
+}
+
+/// What an error that belongs to no record means.
+#[derive(Debug)]
+pub(super) enum Global {
+    /// The delivery cannot go on.
+    Fails(SinkError),
+    /// It waits; the text says for what.
+    Waits(String),
+    /// The producer stopped; the records in flight say why.
+    Stopped,
+}
+
+/// Sorts an error of the connection or of the producer as a whole.
+pub(super) fn global_error(code: Code, reason: &str) -> Global {
+    match code {
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => Global::Fails(
+            SinkError::definite(format!("the broker refuses the login: {reason}"))
+                .advise("correct username, password or sasl_mechanism, then resume"),
+        ),
+        Code::SSL if is_certificate(reason) => Global::Fails(
+            SinkError::definite(format!("the broker's certificate is not accepted: {reason}"))
+                .advise("set ca_file to the authority that signed it, and use the name it was issued for"),
+        ),
+        Code::Fatal | Code::GaplessGuarantee => Global::Stopped,
+        _ => Global::Waits(reason.to_owned()),
+    }
+}
+
+/// OpenSSL's words for a certificate that will not become better by waiting.
+fn is_certificate(reason: &str) -> bool {
+    ["certificate verify failed", "unknown ca", "bad certificate", "certificate unknown", "hostname mismatch"]
+        .iter()
+        .any(|words| reason.to_ascii_lowercase().contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Class;
+
+    #[test]
+    fn what_waiting_cannot_cure_is_definite_and_says_what_to_do() {
+        for code in [
+            Code::MessageSizeTooLarge,
+            Code::UnknownTopic,
+            Code::UnknownTopicOrPartition,
+            Code::UnknownPartition,
+            Code::TopicAuthorizationFailed,
+            Code::InvalidRecord,
+        ] {
+            let error = record_error(code, "shop.orders", 3, 10);
+            assert_eq!(error.class, Class::Definite, "{code:?}");
+            assert!(error.reason.contains("shop.orders") && error.next_step.is_some(), "{error:?}");
+        }
+        assert_eq!(record_error(Code::PurgeQueue, "t", 0, 1).class, Class::Transient);
+    }
+
+    #[test]
+    fn a_refused_login_fails_and_a_missing_broker_waits() {
+        assert!(matches!(global_error(Code::Authentication, "no"), Global::Fails(_)));
+        assert!(matches!(global_error(Code::SSL, "ssl: certificate verify failed: x"), Global::Fails(_)));
+        assert!(matches!(global_error(Code::SSL, "SSL handshake failed: connection reset"), Global::Waits(_)));
+        assert!(matches!(global_error(Code::AllBrokersDown, "1/1 brokers are down"), Global::Waits(_)));
+        assert!(matches!(global_error(Code::Fatal, "gap"), Global::Stopped));
+    }
+}

@@ -1,0 +1,147 @@
+//! How a sink tells its delivery, at any time and from any thread, what became durable and what failed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use relay_store::Seq;
+use tokio::sync::watch;
+
+use super::{Ack, SinkError};
+use crate::failure::Class;
+
+/// What a sink last said.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Why nothing more will be acked; final for this life of the sink.
+    pub failure: Option<SinkError>,
+    /// Why it waits, while it does: `broker k1:9092 refuses connections`. Not a failure.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    acked: AtomicU64,
+    // A std mutex: held for a few loads and stores, never across an await.
+    state: Mutex<Option<Vec<u8>>>,
+    report: watch::Sender<Report>,
+}
+
+/// One sink's acks, state and failure. Clones share them.
+///
+/// Keeps the second promise's first half: an ack never goes back, and none is taken after a failure.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Inner>);
+
+impl Progress {
+    /// Nothing acked beyond `acked`.
+    pub fn new(acked: Seq) -> Self {
+        let progress = Self::default();
+        progress.0.acked.store(acked.0, Ordering::Release);
+        progress
+    }
+
+    /// Everything up to `seq` is durable. Cheap: wakes nobody, the delivery looks when it needs to know.
+    pub fn ack(&self, seq: Seq) {
+        self.0.acked.fetch_max(seq.0, Ordering::AcqRel);
+    }
+
+    /// As [`Progress::ack`], with the sink's own bytes as they are at that seq.
+    pub fn ack_with(&self, seq: Seq, state: Vec<u8>) {
+        let mut kept = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(state);
+        self.ack(seq);
+    }
+
+    /// The sink's own bytes changed in a way that holds for any seq from now on.
+    pub fn set_state(&self, state: Vec<u8>) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// What is durable now, with the state that belongs to it. The state is handed out once.
+    pub fn take_ack(&self) -> Ack {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ack { seq: self.acked(), state: state.take() }
+    }
+
+    /// The last seq acked.
+    pub fn acked(&self) -> Seq {
+        Seq(self.0.acked.load(Ordering::Acquire))
+    }
+
+    /// Ends this life of the sink. The first failure stays, but a definite one replaces a transient one: it is the
+    /// cause, and the other its consequence.
+    pub fn fail(&self, error: SinkError) {
+        self.0.report.send_if_modified(|report| {
+            let replace = match &report.failure {
+                None => true,
+                Some(old) => old.class == Class::Transient && error.class != Class::Transient,
+            };
+            if replace {
+                report.failure = Some(error);
+            }
+            replace
+        });
+    }
+
+    /// Says why the sink waits, or that it no longer does.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        self.0.report.send_if_modified(|report| {
+            let changed = report.trouble != trouble;
+            report.trouble = trouble;
+            changed
+        });
+    }
+
+    /// The failure, when there is one.
+    pub fn failure(&self) -> Option<SinkError> {
+        self.0.report.borrow().failure.clone()
+    }
+
+    /// Resolves when the sink has failed.
+    pub async fn failed(&self) -> SinkError {
+        let mut report = self.0.report.subscribe();
+        loop {
+            if let Some(error) = report.borrow_and_update().failure.clone() {
+                return error;
+            }
+            // The sender lives in `self`, so that this cannot end.
+            let _ = report.changed().await;
+        }
+    }
+
+    /// Follows failure and trouble; acks do not count as changes.
+    pub fn subscribe(&self) -> watch::Receiver<Report> {
+        self.0.report.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ack_never_goes_back() {
+        let progress = Progress::new(Seq(5));
+        progress.ack(Seq(9));
+        progress.ack(Seq(7));
+        assert_eq!(progress.acked(), Seq(9));
+    }
+
+    #[test]
+    fn state_is_handed_out_once_with_its_ack() {
+        let progress = Progress::new(Seq::ZERO);
+        progress.ack_with(Seq(3), b"len=10".to_vec());
+        assert_eq!(progress.take_ack(), Ack { seq: Seq(3), state: Some(b"len=10".to_vec()) });
+        assert_eq!(progress.take_ack(), Ack { seq: Seq(3), state: None });
+    }
+
+    #[test]
+    fn a_definite_failure_replaces_its_consequence_and_stays() {
+        let progress = Progress::new(Seq::ZERO);
+        progress.fail(SinkError::transient("producer is fatal"));
+        progress.fail(SinkError::definite("record is too large"));
+        progress.fail(SinkError::transient("purged"));
+        progress.fail(SinkError::definite("another"));
+        assert_eq!(progress.failure().expect("failed").reason, "record is too large");
+    }
+}
