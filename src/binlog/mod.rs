@@ -7,11 +7,26 @@
 //! |---|---|
 //! | [`event`] | headers, checksums, the format description, the control events |
 //! | [`gtid`] | GTID sets of both dialects |
+//! | [`table_map`], [`column`] | which table the rows belong to, how its columns lie in them and what is known of them |
+//! | [`rows`] | rows events to row images; cells that are cheap to pass by |
+//! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
+//! | [`compressed`] | MariaDB's compressed events and columns |
 //! | [`error`] | the one error type; `reader` is the bounds-checked cursor under all of it |
 
+pub mod column;
+pub mod compressed;
+pub mod decimal;
 pub mod error;
 pub mod event;
 pub mod gtid;
 pub(crate) mod reader;
+pub mod rows;
+pub mod table_map;
+pub mod time;
+pub mod value;
 
+pub use column::{ColumnDef, KeyPart, WireType};
 pub use error::DecodeError;
+pub use rows::{Cell, RowImage, RowView, RowsEvent, RowsHead, RowsKind};
+pub use table_map::{TableMap, TableMapHead};
+pub use value::Value;

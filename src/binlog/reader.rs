@@ -98,6 +98,12 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
+    pub(crate) fn u48(&mut self, what: &'static str) -> Result<u64> {
+        let b = self.array::<6>(what)?;
+        Ok(u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], 0, 0]))
+    }
+
+    #[inline]
     pub(crate) fn u56(&mut self, what: &'static str) -> Result<u64> {
         let b = self.array::<7>(what)?;
         Ok(u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], 0]))
@@ -108,6 +114,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn uint(&mut self, n: usize, what: &'static str) -> Result<u64> {
         debug_assert!(n <= 8);
         Ok(self.take(n, what)?.iter().rev().fold(0, |v, &b| v << 8 | u64::from(b)))
+    }
+
+    /// `n` bytes, at most 8, as one big-endian number.
+    #[inline]
+    pub(crate) fn uint_be(&mut self, n: usize, what: &'static str) -> Result<u64> {
+        debug_assert!(n <= 8);
+        Ok(self.take(n, what)?.iter().fold(0, |v, &b| v << 8 | u64::from(b)))
     }
 
     /// The protocol's length-encoded integer: below 251 in one byte, else 0xFC, 0xFD or 0xFE and 2, 3 or 8 bytes.
@@ -127,6 +140,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn lenenc_bytes(&mut self, what: &'static str) -> Result<&'a [u8]> {
         let n = self.lenenc(what)?;
         self.take_u64(n, what)
+    }
+
+    /// One byte of length, that many bytes, and the NUL that follows them in the event headers that use this form.
+    pub(crate) fn short_name(&mut self, what: &'static str) -> Result<&'a [u8]> {
+        let n = self.u8(what)?;
+        let name = self.take(n.into(), what)?;
+        self.nul(what)?;
+        Ok(name)
     }
 
     pub(crate) fn nul(&mut self, what: &'static str) -> Result<()> {

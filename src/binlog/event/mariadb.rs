@@ -192,7 +192,9 @@ mod tests {
 
     type Xid = (u32, Vec<u8>, Vec<u8>);
 
-    fn parse(body: &[u8]) -> Result<(u8, Option<u64>, u8, Option<u64>, Option<Xid>)> {
+    type Fields = (u8, Option<u64>, u8, Option<u64>, Option<Xid>);
+
+    fn parse(body: &[u8]) -> Result<Fields> {
         let raw = event(EventType::MARIADB_GTID, body, Checksum::None);
         let event = Event::parse(&raw, Checksum::None).unwrap();
         let g = MariadbGtid::parse(&event)?;
