@@ -19,7 +19,6 @@ pub use connection::{ConnectOptions, Connection};
 pub use dump::{DumpFrom, DumpOptions};
 pub use error::{Refusal, ServerError, StreamError, TlsError};
 pub use reply::{Row, RowSet};
-pub use tls::{TlsMode, TlsOptions};
 
 use dump::FILE_START;
 use packet::{Message, Packets};

@@ -1,8 +1,9 @@
 //! The connection to the source against real servers: logins, TLS, dumps, and how each end of a stream is told.
 
-use relay::capture::stream::{
-    BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError, TlsError, TlsMode, TlsOptions,
-};
+use std::time::Duration;
+
+use relay::capture::stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError, TlsError};
+use relay::config::{Secret, Tls, TlsMode};
 use relay::failure::{Class, Failure};
 
 use crate::support::fresh;
@@ -18,13 +19,14 @@ fn options(database: &Database, user: &str) -> ConnectOptions {
         host: "127.0.0.1".into(),
         port: database.port,
         user: user.into(),
-        password: if user == "root" { String::new() } else { "relay".into() },
-        tls: TlsOptions::default(),
+        password: Secret::new(if user == "root" { "" } else { "relay" }),
+        tls: Tls { mode: TlsMode::Disabled, ca_file: None, cert_file: None, key_file: None },
+        timeout: Duration::from_secs(10),
     }
 }
 
 fn with_tls(database: &Database, user: &str, mode: TlsMode) -> ConnectOptions {
-    let tls = TlsOptions { mode, ca_file: database.ca.clone(), ..TlsOptions::default() };
+    let tls = Tls { mode, ca_file: database.ca.clone(), cert_file: None, key_file: None };
     ConnectOptions { tls, ..options(database, user) }
 }
 
@@ -127,7 +129,7 @@ fn other_plugins_log_in_by_an_auth_switch() {
         let who = rows.first().and_then(|row| row.at(0)).unwrap_or_default().to_owned();
         assert!(who.starts_with(&format!("{user}@")), "{who}");
     }
-    let wrong = ConnectOptions { password: "wrong".into(), ..options(&servers.mariadb(), "relay_ed25519") };
+    let wrong = ConnectOptions { password: Secret::new("wrong"), ..options(&servers.mariadb(), "relay_ed25519") };
     let error = run(Connection::connect(&wrong)).unwrap_err();
     assert!(matches!(&error, StreamError::Login { source, .. } if source.code == 1045), "{error}");
 }

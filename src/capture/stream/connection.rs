@@ -11,9 +11,10 @@ use super::auth::{Plugin, encrypt_password};
 use super::error::{ServerError, StreamError, TlsError};
 use super::packet::Packets;
 use super::reply::{Cursor, RowSet, server_error};
-use super::tls::{TlsMode, TlsOptions, encrypt};
+use super::tls::{connector, encrypt};
+use crate::config::{Secret, Source, Tls, TlsMode};
 
-/// How long the server may take for everything from the first packet to the last of the login.
+/// How long a message of the login may be on its way, and one of ours to the server.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server may think about a statement. information_schema of 100,000 tables takes minutes on 5.6.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(600);
@@ -35,7 +36,7 @@ const COLLATION: u8 = 45;
 const COM_QUERY: u8 = 0x03;
 
 /// Where and as whom to connect.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// Host name or address.
     pub host: String,
@@ -43,28 +44,30 @@ pub struct ConnectOptions {
     pub port: u16,
     /// Account name.
     pub user: String,
-    /// Its password; never shown.
-    pub password: String,
+    /// Its password.
+    pub password: Secret,
     /// Protection of the connection.
-    pub tls: TlsOptions,
+    pub tls: Tls,
+    /// How long it may take until the login is done.
+    pub timeout: Duration,
 }
 
 impl ConnectOptions {
+    /// One for each host of the source, in the order in which they are tried.
+    pub fn each_host(source: &Source) -> impl Iterator<Item = Self> + '_ {
+        source.hosts.iter().map(|(host, port)| Self {
+            host: host.clone(),
+            port: *port,
+            user: source.user.clone(),
+            password: source.password.clone(),
+            tls: source.tls.clone(),
+            timeout: source.connect_timeout.0,
+        })
+    }
+
     /// Host and port as one text.
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
-    }
-}
-
-impl fmt::Debug for ConnectOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectOptions")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("user", &self.user)
-            .field("password", &"***")
-            .field("tls", &self.tls)
-            .finish()
     }
 }
 
@@ -100,9 +103,9 @@ impl Connection {
     /// Connects, protects the connection as `options.tls` demands, and logs in.
     ///
     /// # Errors
-    /// Unreachable, TLS not as demanded, login refused, or not done within 30 s.
+    /// Unreachable, TLS not as demanded, login refused, or not done in time.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, StreamError> {
-        timeout(CONNECT_PATIENCE, Self::open(options)).await.map_err(|_| StreamError::Silent(CONNECT_PATIENCE))?
+        timeout(options.timeout, Self::open(options)).await.map_err(|_| StreamError::Silent(options.timeout))?
     }
 
     async fn open(options: &ConnectOptions) -> Result<Self, StreamError> {
@@ -132,7 +135,7 @@ impl Connection {
         }
         // The account's plugin is not known yet: answer in the server's default, and be asked to switch if need be.
         let plugin = Plugin::from_name(&greeting.plugin).unwrap_or(Plugin::Native);
-        let answer = plugin.answer(options.password.as_bytes(), &greeting.nonce);
+        let answer = plugin.answer(options.password.expose().as_bytes(), &greeting.nonce);
         packets.send(&login_request(capabilities, options, plugin, &answer), CONNECT_PATIENCE).await?;
         authenticate(&mut packets, options, plugin, greeting.nonce, encrypted).await?;
         Ok(Self {
@@ -153,7 +156,7 @@ impl Connection {
         if greeting.capabilities & capability::SSL == 0 {
             return Err(failed(TlsError::NotOffered));
         }
-        let connector = options.tls.connector().map_err(failed)?;
+        let connector = connector(&options.tls).map_err(failed)?;
         packets.send(&request_head(capabilities), CONNECT_PATIENCE).await?;
         let (wire, sequence) = packets.into_wire()?;
         let wire = encrypt(wire, &connector, &options.host).await.map_err(failed)?;
@@ -265,7 +268,7 @@ async fn authenticate(
     const FULL_AUTHENTICATION: u8 = 4;
     const FAST_SUCCESS: u8 = 3;
     const REQUEST_PUBLIC_KEY: u8 = 2;
-    let password = options.password.as_bytes();
+    let password = options.password.expose().as_bytes();
     // A switch, a cache miss and a key: more rounds than that lead nowhere.
     for _ in 0..8 {
         let message = packets.receive(CONNECT_PATIENCE).await?;
@@ -372,8 +375,9 @@ mod tests {
             host: "db1".into(),
             port: 3306,
             user: "relay".into(),
-            password: "secret".into(),
-            tls: TlsOptions { mode, ..TlsOptions::default() },
+            password: Secret::new("secret"),
+            tls: Tls { mode, ca_file: None, cert_file: None, key_file: None },
+            timeout: Duration::from_secs(10),
         }
     }
 

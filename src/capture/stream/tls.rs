@@ -1,6 +1,6 @@
 //! TLS to the source. Each mode does what its name says or fails; none falls back to plain text.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,84 +10,54 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use serde::Deserialize;
 use tokio_rustls::TlsConnector;
 
 use super::error::TlsError;
 use super::packet::Wire;
+use crate::config::{Tls, TlsMode};
 
-/// How the connection to the source is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TlsMode {
-    /// Plain text.
-    #[default]
-    Disabled,
-    /// Encrypted; the server's certificate is not looked at, so whoever is in between can read along.
-    Required,
-    /// Encrypted; the certificate is signed by a trusted authority, for whatever name.
-    VerifyCa,
-    /// Encrypted; the certificate is signed by a trusted authority for the host that we connect to.
-    VerifyIdentity,
+/// Reads the files and builds what a handshake needs.
+///
+/// # Errors
+/// A file that cannot be read, holds nothing of its kind, or a key that does not fit its certificate.
+pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Handshake)?;
+    let builder = match tls.mode {
+        TlsMode::VerifyIdentity => builder.with_root_certificates(roots(tls.ca_file.as_deref())?),
+        TlsMode::VerifyCa => {
+            let verifier = Arc::new(AnyName { roots: Some(roots(tls.ca_file.as_deref())?), provider });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+        TlsMode::Required | TlsMode::Disabled => {
+            let verifier = Arc::new(AnyName { roots: None, provider });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
+    let config = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(|e| material(key, e.to_string()))?,
+        (Some(only), None) => return Err(material(only, "a certificate needs its key_file".into())),
+        (None, Some(only)) => return Err(material(only, "a key needs its cert_file".into())),
+        (None, None) => builder.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// TLS settings of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TlsOptions {
-    /// What is demanded of the server.
-    pub mode: TlsMode,
-    /// PEM file of the authorities to trust; none: those of the Mozilla programme.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file of the certificate chain that we show, with `key_file`.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file of its private key.
-    pub key_file: Option<PathBuf>,
-}
-
-impl TlsOptions {
-    /// Reads the files and builds what a handshake needs.
-    ///
-    /// # Errors
-    /// A file that cannot be read, holds nothing of its kind, or a key that does not fit its certificate.
-    pub(super) fn connector(&self) -> Result<TlsConnector, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Handshake)?;
-        let builder = match self.mode {
-            TlsMode::VerifyIdentity => builder.with_root_certificates(self.roots()?),
-            TlsMode::VerifyCa => {
-                let verifier = Arc::new(AnyName { roots: Some(self.roots()?), provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
-            TlsMode::Required | TlsMode::Disabled => {
-                let verifier = Arc::new(AnyName { roots: None, provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
-        };
-        let config = match (&self.cert_file, &self.key_file) {
-            (Some(cert), Some(key)) => builder
-                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-                .map_err(|e| material(key, e.to_string()))?,
-            (Some(only), None) => return Err(material(only, "a certificate needs its key_file".into())),
-            (None, Some(only)) => return Err(material(only, "a key needs its cert_file".into())),
-            (None, None) => builder.with_no_client_auth(),
-        };
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
-    fn roots(&self) -> Result<RootCertStore, TlsError> {
-        let mut roots = RootCertStore::empty();
-        match &self.ca_file {
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                for certificate in certificates(path)? {
-                    roots.add(certificate).map_err(|e| material(path, e.to_string()))?;
-                }
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|e| material(path, e.to_string()))?;
             }
         }
-        Ok(roots)
     }
+    Ok(roots)
 }
 
 /// Performs the handshake over an open connection.
