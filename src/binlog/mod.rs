@@ -10,6 +10,7 @@
 //! | [`table_map`], [`column`] | which table the rows belong to, how its columns lie in them and what is known of them |
 //! | [`rows`] | rows events to row images; cells that are cheap to pass by |
 //! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
+//! | [`json`], [`float`] | the server's binary JSON to the text it prints, partial updates applied |
 //! | [`compressed`] | MariaDB's compressed events and columns |
 //! | [`error`] | the one error type; `reader` is the bounds-checked cursor under all of it |
 
@@ -18,7 +19,9 @@ pub mod compressed;
 pub mod decimal;
 pub mod error;
 pub mod event;
+pub mod float;
 pub mod gtid;
+pub mod json;
 pub(crate) mod reader;
 pub mod rows;
 pub mod table_map;
