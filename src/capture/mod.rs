@@ -1,5 +1,7 @@
 //! From the source to the log: resume, read, check, append. No row is decoded here.
 
+pub mod facts;
 pub mod group;
+pub mod source;
 pub mod statement;
 pub mod stream;

@@ -4,4 +4,5 @@
 mod support;
 
 mod servers;
+mod source;
 mod wire;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::error::StreamError;
 use crate::binlog::gtid::{GtidSet, MariadbPosition};
+use crate::capture::facts::version_numbers;
 
 const COM_BINLOG_DUMP: u8 = 0x12;
 const COM_REGISTER_SLAVE: u8 = 0x15;
@@ -64,13 +65,6 @@ impl DumpOptions {
     pub fn replica_uuid(&self) -> String {
         format!("72656c61-7900-4000-8000-0000{:08x}", self.server_id)
     }
-}
-
-/// Version as numbers; zero where the text holds none.
-fn version_numbers(version: &str) -> (u32, u32, u32) {
-    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    (next(), next(), next())
 }
 
 /// Whether the version text is MariaDB's.

@@ -253,8 +253,15 @@ impl ServerError {
     }
 
     /// Whether it says that a right is missing.
-    fn is_missing_privilege(&self) -> bool {
+    pub fn is_missing_privilege(&self) -> bool {
         matches!(self.code, 1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 3118)
+    }
+}
+
+impl ServerError {
+    /// Whether it says that this server has no such statement, variable, function or binlog.
+    pub fn is_unknown_here(&self) -> bool {
+        matches!(self.code, 1064 | 1109 | 1146 | 1193 | 1305 | 1381)
     }
 }
 
