@@ -1,0 +1,45 @@
+//! The single-writer lock of a store directory: an advisory lock that the kernel drops when the process ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{OpenError, StorageError};
+
+/// Held as long as the store is open.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    _file: File,
+}
+
+impl LockFile {
+    /// Takes the lock, and writes our process id into the file so that another process can name us.
+    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join("LOCK");
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = match open {
+            Ok(file) => file,
+            Err(source) if is_refused(&source) => return Err(OpenError::ReadOnly { dir: dir.to_owned(), source }),
+            Err(error) => return Err(StorageError::io("open lock file", &path, error).into()),
+        };
+        if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if errno != rustix::io::Errno::WOULDBLOCK {
+                return Err(StorageError::io("lock", &path, errno.into()).into());
+            }
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(OpenError::Locked { dir: dir.to_owned(), pid });
+        }
+        // Only for the message another process gives; a full disk must not keep the store from opening.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(LockFile { _file: file })
+    }
+}
+
+/// Whether the file system or its permissions refuse writing.
+pub(crate) fn is_refused(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied)
+}

@@ -1,0 +1,283 @@
+//! The only file that calls sled: guarded open, chunked values, durable batches.
+//!
+//! Facts of sled 0.34.7 that shape it: a `Batch` is atomic within one tree; a damaged file makes it panic
+//! (spacejam/sled #1387), so every call is guarded; `flush` is no fsync on Linux (#1351, #1452), so a
+//! `sync_data` on its file follows each; a partial snapshot makes every later open fail (#1527); values of
+//! more than a few KiB end in files of their own that are never synced (#333), so values are chunked.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::error::StorageError;
+
+/// Bytes of a value in one sled entry; sled keeps several entries in a page, and pages must stay small.
+const CHUNK: usize = 3 << 10;
+/// The largest value: bounds what a damaged length can ask for.
+const VALUE_BYTES_MAX: usize = 64 << 20;
+/// Chunk 0 starts with version, length and checksum of the whole value.
+const HEAD: usize = 9;
+const VERSION: u8 = 1;
+
+/// Every value as it was at open, by key without chunk number, in key order.
+pub(crate) type Contents = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The open database. One thread writes to it.
+pub(crate) struct Db {
+    db: sled::Db,
+    /// sled's own file, for the sync that its flush leaves out.
+    file: File,
+    path: PathBuf,
+    /// Chunks of each multi-chunk value, so that a value that shrinks leaves none behind.
+    chunks: HashMap<Vec<u8>, u16>,
+}
+
+/// Changes that become durable together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    puts: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.puts.push((key, Some(value)));
+    }
+
+    pub(crate) fn delete(&mut self, key: Vec<u8>) {
+        self.puts.push((key, None));
+    }
+}
+
+impl Db {
+    /// Opens or creates the database in `dir` and reads all of it.
+    pub(crate) fn open(dir: &Path) -> Result<(Self, Contents), StorageError> {
+        remove_partial_snapshots(dir)?;
+        let db = guard("open", || {
+            sled::Config::new()
+                .path(dir)
+                .cache_capacity(16 << 20)
+                // The flusher thread is sled's only garbage collection.
+                .flush_every_ms(Some(500))
+                .open()
+        })?;
+        let path = dir.join("db");
+        let file = File::open(&path).map_err(|error| StorageError::io("open meta", &path, error))?;
+        // IMPORTANT: after a kill the newest batch may be in the page cache only. Believing it before this sync
+        // would let a power cut take it back under data that was acknowledged because of it.
+        file.sync_data().map_err(|error| StorageError::io("sync meta", &path, error))?;
+        crate::segment::write::sync_dir(dir)?;
+        let mut this = Db { db, file, path, chunks: HashMap::new() };
+        let contents = this.load()?;
+        Ok((this, contents))
+    }
+
+    fn load(&mut self) -> Result<Contents, StorageError> {
+        let raw: Vec<(Vec<u8>, Vec<u8>)> = guard("read", || {
+            self.db.iter().map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })?;
+        let mut contents: Contents = Vec::new();
+        let mut index = 0;
+        while index < raw.len() {
+            let (key, number) = split_key(&raw[index].0)?;
+            if number != 0 {
+                return Err(StorageError::damaged(name_of(key), "its first chunk is missing"));
+            }
+            let mut chunks = 1u16;
+            let mut value = raw[index].1.clone();
+            while let Some((next, chunk)) = raw.get(index + usize::from(chunks)) {
+                let (other, number) = split_key(next)?;
+                if other != key {
+                    break;
+                }
+                if number != chunks {
+                    return Err(StorageError::damaged(name_of(key), format!("chunk {chunks} is missing")));
+                }
+                value.extend_from_slice(chunk);
+                chunks += 1;
+            }
+            let value = join(key, &value)?;
+            if chunks > 1 {
+                self.chunks.insert(key.to_vec(), chunks);
+            }
+            contents.push((key.to_vec(), value));
+            index += usize::from(chunks);
+        }
+        Ok(contents)
+    }
+
+    /// Reads one value.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut value = Vec::new();
+        for chunk in 0..=u16::MAX {
+            let Some(bytes) = guard("read", || self.db.get(chunk_key(key, chunk)))? else { break };
+            value.extend_from_slice(&bytes);
+            if value.len() > VALUE_BYTES_MAX {
+                return Err(StorageError::damaged(name_of(key), "it is too large"));
+            }
+        }
+        if value.is_empty() { Ok(None) } else { join(key, &value).map(Some) }
+    }
+
+    /// A second handle for reading from other threads.
+    pub(crate) fn reader(&self) -> MetaReader {
+        MetaReader { db: self.db.clone() }
+    }
+
+    /// Applies the batch and makes it durable; atomic over a crash. An error leaves it unknown whether it is durable.
+    pub(crate) fn commit(&mut self, batch: Batch) -> Result<(), StorageError> {
+        let mut sled_batch = sled::Batch::default();
+        for (key, value) in batch.puts {
+            let old = self.chunks.get(&key).copied().unwrap_or(1);
+            let new = match &value {
+                None => 0,
+                Some(value) => put_chunks(&mut sled_batch, &key, value),
+            };
+            for chunk in new..old {
+                sled_batch.remove(chunk_key(&key, chunk));
+            }
+            if new > 1 {
+                self.chunks.insert(key, new);
+            } else {
+                self.chunks.remove(&key);
+            }
+        }
+        guard("write", || self.db.apply_batch(sled_batch))?;
+        guard("flush", || self.db.flush())?;
+        self.file.sync_data().map_err(|error| StorageError::io("sync meta", &self.path, error))
+    }
+}
+
+/// Reads values from any thread.
+#[derive(Clone)]
+pub(crate) struct MetaReader {
+    db: sled::Db,
+}
+
+impl MetaReader {
+    /// Reads one value.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut value = Vec::new();
+        for chunk in 0..=u16::MAX {
+            let Some(bytes) = guard("read", || self.db.get(chunk_key(key, chunk)))? else { break };
+            value.extend_from_slice(&bytes);
+            if value.len() > VALUE_BYTES_MAX {
+                return Err(StorageError::damaged(name_of(key), "it is too large"));
+            }
+        }
+        if value.is_empty() { Ok(None) } else { join(key, &value).map(Some) }
+    }
+}
+
+fn put_chunks(batch: &mut sled::Batch, key: &[u8], value: &[u8]) -> u16 {
+    let mut whole = Vec::with_capacity(HEAD + value.len());
+    whole.push(VERSION);
+    whole.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    whole.extend_from_slice(&checksum(key, value).to_le_bytes());
+    whole.extend_from_slice(value);
+    let mut number = 0u16;
+    for chunk in whole.chunks(CHUNK) {
+        batch.insert(chunk_key(key, number), chunk);
+        number = number.checked_add(1).expect("values are bounded far below 65,536 chunks");
+    }
+    number
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(value);
+    hasher.finalize()
+}
+
+fn join(key: &[u8], stored: &[u8]) -> Result<Vec<u8>, StorageError> {
+    let Some(head) = stored.first_chunk::<HEAD>() else {
+        return Err(StorageError::damaged(name_of(key), "it is cut short"));
+    };
+    let value = &stored[HEAD..];
+    if head[0] != VERSION {
+        return Err(StorageError::damaged(name_of(key), format!("version {} is unknown", head[0])));
+    }
+    let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    let crc = u32::from_le_bytes([head[5], head[6], head[7], head[8]]);
+    if len != value.len() || checksum(key, value) != crc {
+        return Err(StorageError::damaged(name_of(key), "its checksum is wrong"));
+    }
+    Ok(value.to_vec())
+}
+
+fn chunk_key(key: &[u8], chunk: u16) -> Vec<u8> {
+    let mut full = Vec::with_capacity(key.len() + 2);
+    full.extend_from_slice(key);
+    full.extend_from_slice(&chunk.to_be_bytes());
+    full
+}
+
+fn split_key(full: &[u8]) -> Result<(&[u8], u16), StorageError> {
+    match full.split_last_chunk::<2>() {
+        Some((key, chunk)) if !key.is_empty() => Ok((key, u16::from_be_bytes(*chunk))),
+        _ => Err(StorageError::damaged("a meta key", "it is too short")),
+    }
+}
+
+fn name_of(key: &[u8]) -> String {
+    format!("meta value {}", key.escape_ascii())
+}
+
+/// sled panics on damage that it does not expect; that must not take the process.
+fn guard<T>(action: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(StorageError::Meta { action, source }),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "no text".to_owned());
+            Err(StorageError::MetaPanic { action, message })
+        }
+    }
+}
+
+fn remove_partial_snapshots(dir: &Path) -> Result<(), StorageError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StorageError::io("list", dir, error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| StorageError::io("list", dir, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(&path).map_err(|error| StorageError::io("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether opening failed because another process has the database, and not because of damage.
+pub(crate) fn is_locked(error: &StorageError) -> bool {
+    matches!(error, StorageError::Meta { source: sled::Error::Io(io), .. } if io.to_string().contains("lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_that_grows_and_shrinks_leaves_no_chunk_behind() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        for (round, len) in [10usize, 100_000, 5, 0, 7_000].into_iter().enumerate() {
+            let value: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            let (mut db, _) = Db::open(dir.path()).expect("open");
+            let mut batch = Batch::default();
+            batch.put(b"mcheck".to_vec(), value.clone());
+            batch.put(b"other".to_vec(), vec![round as u8]);
+            db.commit(batch).expect("commit");
+            assert_eq!(db.get(b"mcheck").expect("get"), Some(value.clone()));
+            drop(db);
+            let (_, contents) = Db::open(dir.path()).expect("reopen");
+            assert_eq!(contents, [(b"mcheck".to_vec(), value), (b"other".to_vec(), vec![round as u8])]);
+        }
+    }
+}

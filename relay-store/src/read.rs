@@ -1,0 +1,541 @@
+//! The reader: blocks from any seq on, following the tail, never beyond what is visible.
+
+use std::sync::Arc;
+
+use crate::block::{self, BlockKind, Closing};
+use crate::end::PreparedRange;
+use crate::entry::{Entry, decode_entry, kind};
+use crate::error::{ReadError, StorageError};
+use crate::meta::db::MetaReader;
+use crate::meta::schema::{self, SchemaRecord};
+use crate::segment::footer::SegmentIndex;
+use crate::segment::read::{BlockHead, BlockReadError, SegmentFile};
+use crate::segment::{path, scan};
+use crate::seq::{LogEpoch, Seq};
+use crate::view::{Damage, LogView};
+
+/// A range of seqs that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// First seq that cannot be read.
+    pub first: Seq,
+    /// Inclusive.
+    pub last: Seq,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why a range cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GapReason {
+    /// Retention took it.
+    Trimmed,
+    /// It was durable once, and the log's end was lost with it; its transactions were read from the source again.
+    LostEnd,
+    /// It does not verify.
+    Damaged {
+        /// First seq of the segment.
+        segment: Seq,
+        /// Where in its file.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seq {} to {}: ", self.first, self.last)?;
+        match &self.reason {
+            GapReason::Trimmed => write!(f, "trimmed by retention"),
+            GapReason::LostEnd => write!(f, "lost at the log's end"),
+            GapReason::Damaged { segment, offset, what } => {
+                write!(f, "damaged in segment {:020}.seg at offset {offset}: {what}", segment.0)
+            }
+        }
+    }
+}
+
+/// What a read gives.
+#[derive(Debug)]
+pub enum Read {
+    /// The block that holds the seq asked for.
+    Block(RawBlock),
+    /// It cannot be read; go on behind it if that is allowed.
+    Gap(Gap),
+    /// Nothing visible from there on yet.
+    CaughtUp,
+}
+
+/// A block as it is stored, to be checked and decompressed elsewhere.
+#[derive(Debug)]
+pub struct RawBlock {
+    head: BlockHead,
+    stored: Vec<u8>,
+    segment: u64,
+    from: u64,
+    through: u64,
+    /// Ranges of this block that are never visible.
+    hidden: Vec<(u64, u64)>,
+    /// All of what was asked is hidden, so the payload was left where it is.
+    skipped: bool,
+}
+
+impl RawBlock {
+    /// First seq that it answers for: the one asked, or the block's first.
+    pub fn first_seq(&self) -> Seq {
+        Seq(self.from)
+    }
+
+    /// Last seq that it answers for: the block's last, cut at what is visible.
+    pub fn last_seq(&self) -> Seq {
+        Seq(self.through)
+    }
+
+    /// Bytes of the stored payload.
+    pub fn bytes(&self) -> usize {
+        self.stored.len()
+    }
+
+    /// Bytes of the payload once decompressed.
+    pub fn raw_bytes(&self) -> usize {
+        if self.skipped { 0 } else { self.head.header.raw_len as usize }
+    }
+
+    /// Checks and decompresses it; meant for another thread.
+    ///
+    /// # Errors
+    /// [`ReadError::Gap`] naming segment, offset and seqs when it does not verify.
+    pub fn decode(self) -> Result<Block, ReadError> {
+        if self.skipped {
+            return Ok(Block { raw: Vec::new(), entries: 0..0, closings: 0..0, ..self.into_block() });
+        }
+        let header = self.head.header;
+        let meta = &self.head.meta;
+        let (from, through) = (self.from, self.through);
+        let (segment, offset) = (self.segment, self.head.offset);
+        let damaged = |error: block::BlockError| {
+            ReadError::Gap(Gap {
+                first: Seq(from),
+                last: Seq(through),
+                reason: GapReason::Damaged { segment: Seq(segment), offset, what: error.to_string() },
+            })
+        };
+        let context = meta.context_len as usize;
+        let closings_len = meta.closings_len as usize;
+        let mut this = self;
+        let stored = std::mem::take(&mut this.stored);
+        let raw = block::decode_payload(&header, stored).map_err(damaged)?;
+        let entries_end = raw.len().checked_sub(closings_len).filter(|&end| end >= context);
+        let Some(entries_end) = entries_end else { return Err(damaged(block::BlockError::Entries)) };
+        let mut at = context;
+        for _ in 0..header.count {
+            match decode_entry(&raw[at..entries_end], Seq(0), 0) {
+                Some((_, used)) => at += used,
+                None => return Err(damaged(block::BlockError::Entries)),
+            }
+        }
+        if at != entries_end {
+            return Err(damaged(block::BlockError::Entries));
+        }
+        let closings = entries_end..raw.len();
+        Ok(Block { raw, entries: context..entries_end, closings, ..this.into_block() })
+    }
+
+    fn into_block(self) -> Block {
+        Block {
+            raw: Vec::new(),
+            entries: 0..0,
+            closings: 0..0,
+            head: self.head,
+            from: self.from,
+            through: self.through,
+            hidden: self.hidden,
+        }
+    }
+}
+
+/// A block whose checksum was right, decompressed.
+#[derive(Debug)]
+pub struct Block {
+    raw: Vec<u8>,
+    entries: std::ops::Range<usize>,
+    closings: std::ops::Range<usize>,
+    head: BlockHead,
+    from: u64,
+    through: u64,
+    hidden: Vec<(u64, u64)>,
+}
+
+/// An entry and what the log says of it, for tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkedEntry<'a> {
+    /// The entry.
+    pub entry: Entry<'a>,
+    /// Whether deliveries see it.
+    pub visible: bool,
+}
+
+impl Block {
+    /// What the caller's [`BlockContext`](crate::BlockContext) wrote; empty when no entry of it is visible.
+    pub fn context(&self) -> &[u8] {
+        &self.raw[..self.entries.start]
+    }
+
+    /// First seq that it answers for.
+    pub fn first_seq(&self) -> Seq {
+        Seq(self.from)
+    }
+
+    /// Last seq that it answers for.
+    pub fn last_seq(&self) -> Seq {
+        Seq(self.through)
+    }
+
+    /// First seq of the transaction that began in an earlier block and is open at this block's first entry.
+    pub fn tx_first_seq(&self) -> Option<Seq> {
+        self.head.meta.tx_first.map(Seq)
+    }
+
+    /// The log epoch it was written in.
+    pub fn log_epoch(&self) -> LogEpoch {
+        LogEpoch(self.head.header.log_epoch)
+    }
+
+    /// The visible entries that were asked for, in order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.all_entries().filter(|marked| marked.visible && marked.entry.seq.0 >= self.from).map(|marked| marked.entry)
+    }
+
+    /// Every entry of the block, whatever was asked for, and whether deliveries see it.
+    pub fn all_entries(&self) -> impl Iterator<Item = MarkedEntry<'_>> {
+        let mut rest = &self.raw[self.entries.clone()];
+        let mut seq = self.head.header.first_seq;
+        let mut hidden = self.hidden.as_slice();
+        std::iter::from_fn(move || {
+            let (entry, used) = decode_entry(rest, Seq(seq), self.head.meta.received_us)?;
+            rest = &rest[used..];
+            while hidden.first().is_some_and(|(_, last)| *last < seq) {
+                hidden = &hidden[1..];
+            }
+            let in_hidden = hidden.first().is_some_and(|(first, _)| *first <= seq);
+            let visible = !in_hidden && seq <= self.through && entry.header.kind < kind::RESERVED;
+            seq += 1;
+            Some(MarkedEntry { entry, visible })
+        })
+    }
+
+    /// The transactions committed in this block: first seq, last seq, commit time in microseconds.
+    pub fn commits(&self) -> impl Iterator<Item = (Seq, Seq, u64)> + '_ {
+        let first_seq = self.head.header.first_seq;
+        let mut first = self.head.meta.tx_first.unwrap_or(first_seq);
+        block::closings(&self.raw[self.closings.clone()]).filter_map(move |(entries, closing)| {
+            let last = first_seq + entries - 1;
+            let start = std::mem::replace(&mut first, last + 1);
+            match closing {
+                Closing::Commit { time_us } => Some((Seq(start), Seq(last), time_us)),
+                Closing::Abandoned | Closing::Prepared => None,
+            }
+        })
+    }
+}
+
+/// Reads the log; one for each consumer. It keeps the segment it is in open, so a trim does not stop it there.
+pub struct Reader {
+    view: Arc<LogView>,
+    meta: Option<MetaReader>,
+    file: Option<SegmentFile>,
+    /// Of the sealed segment in `file`.
+    index: Option<SegmentIndex>,
+    /// Where the block behind the last one begins: its first seq and offset.
+    next: Option<(u64, u64)>,
+    /// Whether hidden blocks are read too.
+    all: bool,
+}
+
+/// Where a read has to look, decided under the view's lock.
+struct Plan {
+    segment: u64,
+    last_seq: u64,
+    visible: u64,
+    active: bool,
+    start: Option<u64>,
+    end: Option<u64>,
+}
+
+impl Reader {
+    pub(crate) fn new(view: Arc<LogView>, meta: Option<MetaReader>) -> Self {
+        Reader { view, meta, file: None, index: None, next: None, all: false }
+    }
+
+    /// Reads the payloads of blocks that have nothing visible too, for [`Block::all_entries`].
+    #[must_use]
+    pub fn with_hidden(mut self) -> Self {
+        self.all = true;
+        self
+    }
+
+    /// Reads the block that holds `from`. File I/O, blocking; never beyond what is visible.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] when the disk refuses. Damage and trimmed ranges are [`Read::Gap`].
+    pub fn read(&mut self, from: Seq) -> Result<Read, ReadError> {
+        let from = from.0.max(1);
+        if !self.view.live && self.view.lock().mark.visible_seq < from {
+            crate::read_only::refresh(&self.view)?;
+        }
+        // A second look when the file went away between the plan and the opening.
+        for _ in 0..3 {
+            let plan = match self.plan(from) {
+                Ok(plan) => plan,
+                Err(answer) => return Ok(answer),
+            };
+            if let Some(answer) = self.read_planned(from, &plan)? {
+                return Ok(answer);
+            }
+            if !self.view.live {
+                crate::read_only::refresh(&self.view)?;
+            }
+        }
+        Ok(Read::CaughtUp)
+    }
+
+    fn plan(&self, from: u64) -> Result<Plan, Read> {
+        let view = self.view.lock();
+        let visible = view.mark.visible_seq;
+        if let Some(gap) = view.trimmed(from) {
+            return Err(Read::Gap(gap));
+        }
+        if from > visible {
+            return Err(Read::CaughtUp);
+        }
+        if let Some(mut gap) = view.gap_at(from) {
+            gap.last = gap.last.min(Seq(visible));
+            return Err(Read::Gap(gap));
+        }
+        let Some(record) = view.segment_of(from) else {
+            let last = view.segments.range(from..).next().map_or(visible, |(first, _)| first - 1);
+            return Err(Read::Gap(Gap {
+                first: Seq(from),
+                last: Seq(last.min(visible)),
+                reason: GapReason::Damaged { segment: Seq(from), offset: 0, what: "no segment holds it".to_owned() },
+            }));
+        };
+        let active = view.active.first_seq == record.first_seq;
+        let last_seq = if active { view.active.last_seq } else { record.last_seq };
+        Ok(Plan {
+            segment: record.first_seq,
+            last_seq,
+            visible,
+            active,
+            start: active.then(|| view.active.seek(from)),
+            end: active.then_some(view.active.end),
+        })
+    }
+
+    fn read_planned(&mut self, from: u64, plan: &Plan) -> Result<Option<Read>, ReadError> {
+        if self.file.as_ref().is_none_or(|file| file.header.first_seq != plan.segment) {
+            self.next = None;
+            self.index = None;
+            self.file = None;
+            let path = path(&self.view.log_dir, plan.segment);
+            match SegmentFile::open(&path) {
+                Ok(Ok(file)) if file.header.first_seq == plan.segment => self.file = Some(file),
+                Ok(Ok(_)) => return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, "segment is another one"))),
+                Ok(Err(what)) => return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, what))),
+                Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    if self.view.live && self.view.lock().segments.contains_key(&plan.segment) {
+                        return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, "segment file is missing")));
+                    }
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let file = self.file.as_mut().expect("opened above");
+        if !plan.active && self.index.is_none() {
+            let index = match file.footer()? {
+                Some(index) => index,
+                // A damaged footer loses nothing: the blocks tell the same.
+                None => scan::scan(file, file.len()?, false)?.index,
+            };
+            self.index = Some(index);
+        }
+        let (start, end) = match (&self.index, plan.start, plan.end) {
+            (_, Some(start), Some(end)) if plan.active => (start, end),
+            (Some(index), ..) => (index.seek(from), index.end),
+            _ => (file.start, file.len()?),
+        };
+        let mut offset = match self.next {
+            Some((seq, offset)) if seq == from => offset,
+            _ => start,
+        };
+        loop {
+            let problem = if offset >= end {
+                "block is missing".to_owned()
+            } else {
+                match file.head_at(offset) {
+                    Ok(Some(head)) => {
+                        let is_entries = head.header.kind == BlockKind::Entries && head.header.count > 0;
+                        if !is_entries || head.header.last_seq() < from {
+                            offset = head.end();
+                            continue;
+                        }
+                        if head.header.first_seq <= from {
+                            return self.take(from, plan, head).map(Some);
+                        }
+                        format!("expected seq {from}, found {}", head.header.first_seq)
+                    }
+                    Ok(None) => "block is missing".to_owned(),
+                    Err(BlockReadError::Block(error)) => error.to_string(),
+                    Err(BlockReadError::Storage(error)) => return Err(error.into()),
+                }
+            };
+            // What follows may be good: the gap ends where the next block proves right.
+            let mut next = None;
+            let mut at = offset;
+            while let Some(head) = file.resync(at, end)? {
+                if head.header.kind == BlockKind::Entries && head.header.first_seq > from {
+                    next = Some(head.header.first_seq);
+                    break;
+                }
+                if head.header.last_seq() >= from && head.header.first_seq <= from {
+                    return self.take(from, plan, head).map(Some);
+                }
+                at = head.end() - 1;
+            }
+            let last = next.map_or(plan.last_seq, |next| next - 1);
+            return Ok(Some(self.damaged(from, last, plan, offset, &problem)));
+        }
+    }
+
+    fn take(&mut self, from: u64, plan: &Plan, head: BlockHead) -> Result<Read, ReadError> {
+        let (first, last) = (head.header.first_seq, head.header.last_seq());
+        let through = last.min(plan.visible);
+        // `None`: the segment was sealed a moment ago, and its footer says what is hidden.
+        let Some(hidden) = self.hidden_between(first, last, plan) else { return self.again(from) };
+        self.next = (through == last).then(|| (last + 1, head.end()));
+        let covered = hidden.iter().any(|(start, end)| *start <= from && through <= *end);
+        let skipped = covered && !self.all;
+        let file = self.file.as_ref().expect("open");
+        let stored = if skipped {
+            Vec::new()
+        } else {
+            match file.payload(&head) {
+                Ok(stored) => stored,
+                Err(BlockReadError::Block(error)) => {
+                    let what = error.to_string();
+                    return Ok(self.damaged(from, last, plan, head.offset, &what));
+                }
+                Err(BlockReadError::Storage(error)) => return Err(error.into()),
+            }
+        };
+        Ok(Read::Block(RawBlock { head, stored, segment: plan.segment, from, through, hidden, skipped }))
+    }
+
+    fn hidden_between(&self, first: u64, last: u64, plan: &Plan) -> Option<Vec<(u64, u64)>> {
+        let view = self.view.lock();
+        let overlaps = |&(start, end): &(u64, u64)| start <= last && end >= first;
+        let mut hidden: Vec<_> = view.crossing.iter().map(|(start, end)| (*start, *end)).filter(overlaps).collect();
+        if plan.active && view.active.first_seq == plan.segment {
+            hidden.extend(view.active.hidden().filter(overlaps));
+        } else {
+            hidden.extend(self.index.as_ref()?.hidden().filter(overlaps));
+        }
+        hidden.sort_unstable();
+        hidden.dedup();
+        Some(hidden)
+    }
+
+    fn again(&mut self, from: u64) -> Result<Read, ReadError> {
+        match self.plan(from) {
+            Err(answer) => Ok(answer),
+            Ok(plan) => self.read_planned(from, &plan).map(|answer| answer.unwrap_or(Read::CaughtUp)),
+        }
+    }
+
+    fn damaged(&self, first: u64, last: u64, plan: &Plan, offset: u64, what: &str) -> Read {
+        let last = last.min(plan.visible).max(first);
+        let (segment, what) = (Seq(plan.segment), what.to_owned());
+        let damage = Damage { segment, offset, first: Seq(first), last: Seq(last), what: what.clone() };
+        self.view.lock().add_damage(damage);
+        Read::Gap(Gap { first: Seq(first), last: Seq(last), reason: GapReason::Damaged { segment, offset, what } })
+    }
+
+    /// The blocks of a prepared range, in order: their entries, although they are not visible themselves.
+    pub fn prepared<'a>(
+        &'a mut self,
+        range: &PreparedRange,
+    ) -> impl Iterator<Item = Result<Block, ReadError>> + use<'a> {
+        let (mut from, last) = (range.first.0, range.last.0);
+        let all = std::mem::replace(&mut self.all, true);
+        let mut done = false;
+        std::iter::from_fn(move || {
+            if done || from > last {
+                self.all = all;
+                return None;
+            }
+            let block = match self.read(Seq(from)) {
+                Ok(Read::Block(raw)) => raw.decode(),
+                Ok(Read::Gap(gap)) => Err(ReadError::Gap(gap)),
+                // It is closed, hence visible as soon as it is durable; asked for earlier there is nothing to read.
+                Ok(Read::CaughtUp) => {
+                    Err(ReadError::Gap(Gap { first: Seq(from), last: Seq(last), reason: GapReason::LostEnd }))
+                }
+                Err(error) => Err(error),
+            };
+            match block {
+                Ok(mut block) => {
+                    from = block.through + 1;
+                    block.through = block.through.min(last);
+                    block.hidden.retain(|(first, end)| !(*first <= last && *end >= block.from && *end == last));
+                    Some(Ok(block))
+                }
+                Err(error) => {
+                    done = true;
+                    Some(Err(error))
+                }
+            }
+        })
+    }
+
+    /// A schema version: from the segment that was read last, else from meta when the store is live.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] when the disk refuses.
+    pub fn schema(&mut self, id: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Some(file) = &mut self.file {
+            let offset = {
+                let view = self.view.lock();
+                let active = view.active.first_seq == file.header.first_seq;
+                let index = if active { Some(&view.active) } else { self.index.as_ref() };
+                index.and_then(|index| index.schemas.iter().find(|(known, _)| *known == id)).map(|(_, at)| *at)
+            };
+            if let Some(version) = offset.map(|offset| read_schema(file, offset, id)).transpose()?.flatten() {
+                return Ok(Some(version));
+            }
+        }
+        match &self.meta {
+            Some(meta) => {
+                let value = meta.get(&schema::key(id))?;
+                Ok(value.map(|value| SchemaRecord::decode(&value)).transpose()?.map(|record| record.bytes))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+fn read_schema(file: &mut SegmentFile, offset: u64, id: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    let head = match file.head_at(offset) {
+        Ok(Some(head)) if head.header.kind == BlockKind::Schemas => head,
+        Ok(_) | Err(BlockReadError::Block(_)) => return Ok(None),
+        Err(BlockReadError::Storage(error)) => return Err(error.into()),
+    };
+    let stored = match file.payload(&head) {
+        Ok(stored) => stored,
+        Err(BlockReadError::Block(_)) => return Ok(None),
+        Err(BlockReadError::Storage(error)) => return Err(error.into()),
+    };
+    let Ok(raw) = block::decode_payload(&head.header, stored) else { return Ok(None) };
+    Ok(schema::decode_block(&raw)?.into_iter().find(|version| version.id == id).map(|version| version.bytes))
+}

@@ -1,0 +1,185 @@
+//! A log opened for reading by another process than the one that writes it, or with no writer at all: segment files
+//! and the published mark, nothing else. Needs nobody's consent and changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{OpenError, StorageError};
+use crate::meta::catalogue::{SegmentRecord, SegmentState};
+use crate::meta::mark::{self, Mark};
+use crate::read::Reader;
+use crate::segment::footer::SegmentIndex;
+use crate::segment::read::{BlockReadError, SegmentFile};
+use crate::segment::{self, scan};
+use crate::seq::{LogEpoch, Seq};
+use crate::view::{Damage, LogView, Positions, SegmentInfo, View};
+
+/// A log that another process may be writing.
+#[derive(Clone)]
+pub struct ReadOnlyLog {
+    view: Arc<LogView>,
+}
+
+impl ReadOnlyLog {
+    /// Opens the log of the store in `dir`.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when there is no store; [`OpenError::Storage`] when the disk refuses.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        if !dir.join("FORMAT").is_file() || !dir.join("log").is_dir() {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
+        let view = Arc::new(LogView::new(dir.join("log"), false, View::default()));
+        refresh(&view)?;
+        Ok(ReadOnlyLog { view })
+    }
+
+    /// Looks at the mark and the files again. Reading does so by itself at the end of what is known.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] when the disk refuses.
+    pub fn refresh(&self) -> Result<(), StorageError> {
+        refresh(&self.view)
+    }
+
+    /// A reader, as of a live store.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.view.clone(), None)
+    }
+
+    /// Where the log begins and ends, as of the last look.
+    pub fn positions(&self) -> Positions {
+        let mark = self.view.lock().mark.clone();
+        Positions {
+            first_seq: Seq(mark.first_seq),
+            visible_seq: Seq(mark.visible_seq),
+            durable_seq: Seq(mark.durable_seq),
+            last_seq: Seq(mark.durable_seq),
+            log_epoch: LogEpoch(mark.log_epoch),
+        }
+    }
+
+    /// The segments, in order, as of the last look.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.view.segments()
+    }
+
+    /// Places found so far that do not verify.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.view.lock().damage.clone()
+    }
+}
+
+/// Brings the view up to date with the files.
+pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
+    let published = mark::read_published(&log.log_dir)?;
+    let files = crate::recover::segment_files(&log.log_dir)?;
+    let known: BTreeMap<u64, SegmentRecord> = log.lock().segments.clone();
+    let mut segments = BTreeMap::new();
+    let mut damage = Vec::new();
+    let mut crossing = BTreeMap::new();
+    let mut last_index: Option<SegmentIndex> = None;
+    let newest = files.last().copied();
+    for first in files {
+        if published.as_ref().is_some_and(|mark| first > mark.segment) {
+            // Created, and no mark points into it yet.
+            continue;
+        }
+        let active = published.as_ref().map_or(Some(first) == newest, |mark| mark.segment == first);
+        if let Some(record) = known.get(&first).filter(|record| record.state == SegmentState::Sealed && !active) {
+            segments.insert(first, record.clone());
+            continue;
+        }
+        let path = segment::path(&log.log_dir, first);
+        let mut file = match SegmentFile::open(&path) {
+            Ok(Ok(file)) => file,
+            // Trimmed since it was listed.
+            Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+            Ok(Err(what)) => {
+                let (segment, what) = (Seq(first), what.to_owned());
+                damage.push(Damage { segment, offset: 0, first: segment, last: segment.prev(), what });
+                continue;
+            }
+        };
+        let bytes = file.len()?;
+        let created_ms = file.header.created_ms;
+        let index = if active {
+            let limit = published.as_ref().map_or(bytes, |mark| mark.offset);
+            active_index(log, &mut file, limit)?
+        } else {
+            match file.footer()? {
+                Some(index) => index,
+                None => SegmentIndex { sealed_ms: created_ms.max(1), ..scan::scan(&mut file, bytes, false)?.index },
+            }
+        };
+        crossing.extend(index.crossing());
+        let mut record = SegmentRecord::of_index(&index, created_ms, bytes);
+        record.state = if active { SegmentState::Active } else { SegmentState::Sealed };
+        segments.insert(first, record);
+        if active {
+            last_index = Some(index);
+        }
+    }
+    let mut view = log.lock();
+    let mark = match published {
+        Some(mark) => mark,
+        None => unpublished(&last_index, &segments),
+    };
+    // The published start may be older than what is gone already, and the other way round.
+    let first_seq = segments.keys().next().copied().map_or(mark.first_seq, |first| first.max(mark.first_seq));
+    view.mark = Mark { first_seq, ..mark };
+    view.segments = segments;
+    view.crossing.extend(crossing);
+    view.crossing.retain(|_, last| *last >= first_seq);
+    if let Some(index) = last_index {
+        view.active = index;
+    }
+    for damage in damage {
+        view.add_damage(damage);
+    }
+    Ok(())
+}
+
+/// The index of the active segment up to `limit`, going on from what is known of it.
+fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<SegmentIndex, StorageError> {
+    let known = {
+        let view = log.lock();
+        let same = view.active.first_seq == file.header.first_seq
+            && view.mark.log_epoch != 0
+            && view.active.start == file.start
+            && view.active.end <= limit;
+        same.then(|| view.active.clone())
+    };
+    let Some(mut index) = known else { return Ok(scan::scan(file, limit, false)?.index) };
+    while index.end < limit {
+        match file.head_at(index.end) {
+            Ok(Some(head)) if head.end() <= limit && head.header.first_seq == index.last_seq + 1 => {
+                let offset = index.end;
+                index.add(offset, &head.header, &head.meta);
+            }
+            Err(BlockReadError::Storage(error)) => return Err(error),
+            // Not what was expected: the log was cut and written anew, or is damaged. From the start, then.
+            _ => return Ok(scan::scan(file, limit, false)?.index),
+        }
+    }
+    Ok(index)
+}
+
+/// Without a published mark the newest block's own word counts: what was durable when it was written.
+fn unpublished(active: &Option<SegmentIndex>, segments: &BTreeMap<u64, SegmentRecord>) -> Mark {
+    let first_seq = segments.keys().next().copied().unwrap_or(1);
+    match active {
+        Some(index) => Mark {
+            durable_seq: index.last_seq,
+            visible_seq: index.visible_through,
+            first_seq,
+            segment: index.first_seq,
+            offset: index.end,
+            log_epoch: index.log_epoch,
+            ..Mark::default()
+        },
+        None => Mark { first_seq, durable_seq: first_seq - 1, visible_seq: first_seq - 1, ..Mark::default() },
+    }
+}

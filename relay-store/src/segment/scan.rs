@@ -1,0 +1,91 @@
+//! Walking the blocks of a segment, for recovery and for files without a footer: what is there, and what is wrong.
+
+use super::footer::SegmentIndex;
+use super::read::{BlockReadError, SegmentFile};
+use crate::block::{self, BlockKind};
+use crate::error::StorageError;
+
+/// A stretch of a segment that does not verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BadStretch {
+    pub offset: u64,
+    /// Where the next good block begins; the segment's end when none does.
+    pub until: u64,
+    /// First and last seq that are lost by it; `last` is `first - 1` when no entry is.
+    pub first: u64,
+    pub last: u64,
+    pub what: String,
+}
+
+/// What a scan found.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// All good blocks before `end`, and what can be told without the bad ones.
+    pub index: SegmentIndex,
+    pub bad: Vec<BadStretch>,
+    /// Largest `durable_seq` that any good block states.
+    pub durable_seq: u64,
+}
+
+/// Walks the blocks before `limit`. With `payloads` each payload is read and checked too. Blocks behind a bad one are
+/// found again by their headers, which name their own place. A block counts only when it lies wholly before `limit`.
+pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, payloads: bool) -> Result<Scan, StorageError> {
+    let mut index = SegmentIndex::of_header(&segment.header, segment.start);
+    let mut bad: Vec<BadStretch> = Vec::new();
+    let mut durable_seq = 0;
+    let mut offset = segment.start;
+    // Seqs go on where the block before ended; a bad stretch makes a hole that the next good block closes.
+    let mut expected = segment.header.first_seq;
+    while offset < limit {
+        let problem = match segment.head_at(offset) {
+            Ok(None) => break,
+            Ok(Some(head)) if head.end() > limit => "block is cut short".to_owned(),
+            Ok(Some(head)) => {
+                let damage = if payloads { payload_problem(segment, &head)? } else { None };
+                if head.header.first_seq != expected {
+                    match bad.last_mut() {
+                        // The hole before this block is what the stretch before it lost.
+                        Some(stretch) if stretch.until == offset && head.header.first_seq > expected => {
+                            stretch.last = head.header.first_seq - 1;
+                        }
+                        _ => bad.push(BadStretch {
+                            offset,
+                            until: offset,
+                            first: expected,
+                            last: head.header.first_seq.saturating_sub(1),
+                            what: format!("expected seq {expected}, found {}", head.header.first_seq),
+                        }),
+                    }
+                }
+                durable_seq = durable_seq.max(head.header.durable_seq);
+                expected = head.header.first_seq + u64::from(head.header.count);
+                if let Some(what) = damage {
+                    let (first, last) = (head.header.first_seq, head.header.last_seq());
+                    bad.push(BadStretch { offset, until: head.end(), first, last, what });
+                }
+                index.add(offset, &head.header, &head.meta);
+                offset = head.end();
+                continue;
+            }
+            Err(BlockReadError::Block(error)) => error.to_string(),
+            Err(BlockReadError::Storage(error)) => return Err(error),
+        };
+        let next = segment.resync(offset, limit)?.filter(|head| head.end() <= limit);
+        let until = next.as_ref().map_or(limit, |head| head.offset);
+        bad.push(BadStretch { offset, until, first: expected, last: expected - 1, what: problem });
+        offset = until;
+    }
+    Ok(Scan { index, bad, durable_seq })
+}
+
+fn payload_problem(segment: &SegmentFile, head: &super::read::BlockHead) -> Result<Option<String>, StorageError> {
+    match segment.payload(head) {
+        Ok(stored) if head.header.kind == BlockKind::Entries || head.header.stored_len > 0 => {
+            Ok((crc32fast::hash(&stored) != head.header.payload_crc)
+                .then(|| block::BlockError::PayloadChecksum.to_string()))
+        }
+        Ok(_) => Ok(None),
+        Err(BlockReadError::Block(error)) => Ok(Some(error.to_string())),
+        Err(BlockReadError::Storage(error)) => Err(error),
+    }
+}

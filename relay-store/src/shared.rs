@@ -1,0 +1,99 @@
+//! What the writer thread, the appender, the readers and the cursors of one open store share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::cursor::CursorTable;
+use crate::durable::{Watch, lock};
+use crate::end::LogEnd;
+use crate::error::AppendError;
+use crate::meta::db::MetaReader;
+use crate::options::{Retention, StoreOptions};
+use crate::queue::Queue;
+use crate::stats::Counters;
+use crate::view::LogView;
+
+/// Buffers kept for reuse.
+const SPARE_MAX: usize = 64;
+
+pub(crate) struct Shared {
+    pub dir: PathBuf,
+    pub log_dir: PathBuf,
+    pub uuid: [u8; 16],
+    pub options: StoreOptions,
+    pub retention: Mutex<Retention>,
+    pub queue: Queue,
+    pub watch: Arc<Watch>,
+    pub view: Arc<LogView>,
+    pub cursors: Mutex<CursorTable>,
+    pub counters: Counters,
+    /// Where the next appender goes on; taken while one lives.
+    pub end: Mutex<Option<LogEnd>>,
+    /// Last checkpoint that is durable.
+    pub checkpoint: Mutex<Option<Vec<u8>>>,
+    /// Ids of the schema versions in meta.
+    pub schemas: Mutex<std::collections::BTreeMap<u64, Option<u64>>>,
+    pub meta: MetaReader,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "the parts of an opened store, each made elsewhere")]
+    pub(crate) fn new(
+        dir: PathBuf,
+        log_dir: PathBuf,
+        uuid: [u8; 16],
+        options: StoreOptions,
+        view: Arc<LogView>,
+        cursors: CursorTable,
+        end: LogEnd,
+        schemas: std::collections::BTreeMap<u64, Option<u64>>,
+        meta: MetaReader,
+    ) -> Self {
+        let watch = Arc::new(Watch::default());
+        {
+            let view = view.lock();
+            watch.publish(view.mark.durable_seq, view.mark.visible_seq);
+        }
+        Shared {
+            dir,
+            log_dir,
+            uuid,
+            retention: Mutex::new(options.retention.clone()),
+            queue: Queue::new(&options),
+            options,
+            watch,
+            view,
+            cursors: Mutex::new(cursors),
+            counters: Counters::default(),
+            checkpoint: Mutex::new(end.checkpoint.clone()),
+            end: Mutex::new(Some(end)),
+            schemas: Mutex::new(schemas),
+            meta,
+            spare: Mutex::default(),
+        }
+    }
+
+    /// An empty buffer, used before if one is at hand.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        lock(&self.spare).pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back; one that held a very large entry is let go.
+    pub(crate) fn recycle(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 2 * self.options.block_bytes.max(1 << 16) {
+            return;
+        }
+        buffer.clear();
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_MAX {
+            spare.push(buffer);
+        }
+    }
+
+    /// Ends the store's life for everyone who waits on it.
+    pub(crate) fn end_with(&self, reason: &AppendError) {
+        self.queue.end(reason);
+        self.watch.end(reason.clone());
+    }
+}

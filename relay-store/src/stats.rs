@@ -1,0 +1,67 @@
+//! Counters of an open store.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// Upper bounds of the sync latency histogram, microseconds; the last bucket takes the rest.
+pub const SYNC_BOUNDS_US: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
+
+/// Why nothing is written at the moment, although blocks wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFull {
+    /// Free bytes of the disk.
+    pub free_bytes: u64,
+    /// Free bytes that the next group needs, with the floor.
+    pub needed_bytes: u64,
+    /// Bytes in the log of the transaction that is open, whose start keeps retention from going on.
+    pub open_tx_bytes: u64,
+}
+
+/// What an open store did and holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Number of segments.
+    pub segments: usize,
+    /// Smallest commit time that is kept, microseconds.
+    pub oldest_us: Option<u64>,
+    /// Largest commit time, microseconds.
+    pub newest_us: Option<u64>,
+    /// Commit groups since open.
+    pub groups: u64,
+    /// Blocks and entries written since open.
+    pub blocks: u64,
+    /// See `blocks`.
+    pub entries: u64,
+    /// Bytes of block payloads before compression, since open.
+    pub raw_bytes: u64,
+    /// Bytes written to segments since open.
+    pub written_bytes: u64,
+    /// Bytes that wait for the writer.
+    pub queued_bytes: usize,
+    /// Time spent in syncs of segments and meta since open.
+    pub sync_time: Duration,
+    /// Groups by time of their syncs: bounds as [`SYNC_BOUNDS_US`].
+    pub sync_histogram: [u64; 13],
+    /// Entries and bytes trimmed since open.
+    pub trimmed_bytes: u64,
+    /// Why nothing is written, when the disk is full.
+    pub disk_full: Option<DiskFull>,
+}
+
+/// Written by the writer thread.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub groups: AtomicU64,
+    pub blocks: AtomicU64,
+    pub entries: AtomicU64,
+    pub raw_bytes: AtomicU64,
+    pub written_bytes: AtomicU64,
+    pub trimmed_bytes: AtomicU64,
+    pub sync_us: AtomicU64,
+    pub sync_histogram: [AtomicU64; 13],
+    pub disk_full: Mutex<Option<DiskFull>>,
+}

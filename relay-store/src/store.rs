@@ -1,0 +1,241 @@
+//! The store: open, hand out its parts, close.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::append::Appender;
+use crate::cursor::{CursorTable, Cursors};
+use crate::durable::{Durable, lock};
+use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::lockfile::LockFile;
+use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
+use crate::options::{Retention, StoreOptions};
+use crate::read::{Gap, Reader};
+use crate::recover::{self, Recovered};
+use crate::seq::{LogEpoch, Seq};
+use crate::shared::Shared;
+use crate::stats::StoreStats;
+use crate::view::{Damage, Positions, SegmentInfo};
+use crate::writer::Writer;
+
+/// What opening found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// A store was created.
+    pub created: bool,
+    /// Bytes cut above the mark: never acknowledged, never seen.
+    pub cut_bytes: u64,
+    /// First and last seq of the transaction that was open at the log's end; the next appender abandons it.
+    pub open_transaction: Option<(Seq, Seq)>,
+    /// Places that do not verify.
+    pub damage: Vec<Damage>,
+    /// Ranges that were lost just now. The log went on behind them, in a new log epoch.
+    pub lost: Vec<Gap>,
+    /// Where a meta that was damaged was moved to, when it was rebuilt.
+    pub meta_rebuilt: Option<PathBuf>,
+    /// Why it was rebuilt.
+    pub meta_problem: Option<String>,
+    /// Cursors taken from a snapshot: paused, and possibly behind the truth.
+    pub restored_cursors: Vec<String>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    report: OpenReport,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    _lock: LockFile,
+}
+
+/// An open store. Cheap to clone; the last clone closes it.
+///
+/// It keeps the promise *log before anything*: a checkpoint is in the same durable batch as the commit it covers, and
+/// nothing is visible, acknowledged or published before that batch is synced.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, or creates one in a directory that is empty or missing. Recovers from whatever ended
+    /// the last life; [`Store::opened`] says what that took.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing is changed by a failure, except that a rebuilt meta stays rebuilt.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
+        check_options(&options)?;
+        let Recovered { lock: lock_file, db, segment, published, mark, end, view, cursors, schemas, report } =
+            recover::open(dir, &options)?;
+        let uuid = mark.uuid;
+        let shared = Arc::new(Shared::new(
+            dir.to_owned(),
+            view.log_dir.clone(),
+            uuid,
+            options,
+            Arc::new(view),
+            CursorTable::of_records(cursors),
+            end.clone(),
+            schemas,
+            db.reader(),
+        ));
+        let writer = Writer::new(shared.clone(), db, segment, published, mark, end);
+        let thread = std::thread::Builder::new()
+            .name("relay-store".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| StorageError::io("start the writer thread of", dir, error))?;
+        let writer = Mutex::new(Some(thread));
+        Ok(Store { inner: Arc::new(Inner { shared, report, writer, _lock: lock_file }) })
+    }
+
+    /// Identifies this store for ever.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.inner.shared.uuid
+    }
+
+    /// What opening found and did.
+    pub fn opened(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    /// The single appender. It goes on behind what an earlier one submitted, and first abandons a transaction that was
+    /// left open. Resume the source at [`Appender::checkpoint`].
+    ///
+    /// # Errors
+    /// [`AppendError::AppenderOpen`] while another lives; [`AppendError::Poisoned`]; [`AppendError::Closed`].
+    pub fn appender(&self) -> Result<Appender, AppendError> {
+        Appender::new(self.inner.shared.clone())
+    }
+
+    /// A reader of its own for each consumer.
+    pub fn reader(&self) -> Reader {
+        let shared = &self.inner.shared;
+        Reader::new(shared.view.clone(), Some(shared.meta.clone()))
+    }
+
+    /// The cursors.
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(self.inner.shared.clone())
+    }
+
+    /// A handle that others wait on.
+    pub fn durable(&self) -> Durable {
+        Durable::new(self.inner.shared.watch.clone())
+    }
+
+    /// Where the log begins and ends.
+    pub fn positions(&self) -> Positions {
+        let shared = &self.inner.shared;
+        let view = shared.view.lock();
+        let durable = view.mark.durable_seq;
+        let submitted = lock(&shared.end).as_ref().map_or(durable, |end| end.last_seq);
+        Positions {
+            first_seq: Seq(view.mark.first_seq),
+            visible_seq: Seq(view.mark.visible_seq),
+            durable_seq: Seq(durable),
+            last_seq: Seq(submitted.max(durable)),
+            log_epoch: LogEpoch(view.mark.log_epoch),
+        }
+    }
+
+    /// The checkpoint of the last durable group; `None` before the first.
+    pub fn checkpoint(&self) -> Option<Vec<u8>> {
+        lock(&self.inner.shared.checkpoint).clone()
+    }
+
+    /// The schema versions that are kept, by id.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] when meta cannot be read.
+    pub fn schema_versions(&self) -> Result<Vec<SchemaVersion>, ReadError> {
+        let shared = &self.inner.shared;
+        let ids: Vec<u64> = lock(&shared.schemas).keys().copied().collect();
+        let mut versions = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(value) = shared.meta.get(&schema::key(id))? {
+                versions.push(SchemaVersion { id, bytes: SchemaRecord::decode(&value)?.bytes });
+            }
+        }
+        Ok(versions)
+    }
+
+    /// The segments, in order.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.inner.shared.view.segments()
+    }
+
+    /// Places found so far that do not verify.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.inner.shared.view.lock().damage.clone()
+    }
+
+    /// Counters and sizes.
+    pub fn stats(&self) -> StoreStats {
+        let shared = &self.inner.shared;
+        let counters = &shared.counters;
+        let segments = self.segments();
+        let times = |pick: fn((u64, u64)) -> u64| segments.iter().filter_map(move |segment| segment.times.map(pick));
+        let mut sync_histogram = [0; 13];
+        for (to, from) in sync_histogram.iter_mut().zip(&counters.sync_histogram) {
+            *to = from.load(Ordering::Relaxed);
+        }
+        StoreStats {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments: segments.len(),
+            oldest_us: times(|(min, _)| min).min(),
+            newest_us: times(|(_, max)| max).max(),
+            groups: counters.groups.load(Ordering::Relaxed),
+            blocks: counters.blocks.load(Ordering::Relaxed),
+            entries: counters.entries.load(Ordering::Relaxed),
+            raw_bytes: counters.raw_bytes.load(Ordering::Relaxed),
+            written_bytes: counters.written_bytes.load(Ordering::Relaxed),
+            trimmed_bytes: counters.trimmed_bytes.load(Ordering::Relaxed),
+            queued_bytes: lock(&shared.queue.state).bytes,
+            sync_time: Duration::from_micros(counters.sync_us.load(Ordering::Relaxed)),
+            sync_histogram,
+            disk_full: lock(&counters.disk_full).clone(),
+        }
+    }
+
+    /// Changes what retention goes by, from the next look on.
+    pub fn set_retention(&self, retention: Retention) {
+        *lock(&self.inner.shared.retention) = retention;
+    }
+
+    /// Writes what was submitted, and closes. What other handles ask afterwards is refused.
+    pub fn close(self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.queue.signal(|state| state.closing = true);
+        if let Some(thread) = lock(&self.writer).take() {
+            // A panic of the thread has poisoned the store already; there is nobody else to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn check_options(options: &StoreOptions) -> Result<(), OpenError> {
+    let bounds: [(&'static str, u64, u64, u64, &'static str); 4] = [
+        ("block_bytes", options.block_bytes as u64, 1 << 10, 8 << 20, "1 KiB to 8 MiB"),
+        ("segment_bytes", options.segment_bytes, 64 << 10, 4 << 30, "64 KiB to 4 GiB"),
+        ("queue_bytes", options.queue_bytes as u64, 64 << 10, 1 << 30, "64 KiB to 1 GiB"),
+        ("commit_interval (microseconds)", options.commit_interval.as_micros() as u64, 0, 10_000_000, "at most 10 s"),
+    ];
+    for (option, value, min, max, must) in bounds {
+        if !(min..=max).contains(&value) {
+            return Err(OpenError::Option { option, value, must });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! The store's everyday behaviour: append, commit, abandon, read, reopen.
+
+use std::path::Path;
+use std::time::Duration;
+
+use relay_store::{
+    AppendError, Commit, CursorError, CursorOptions, EntryHeader, OpenError, Read, ReadOnlyLog, Reader, Seq, Store,
+    StoreOptions, Submit,
+};
+
+fn options() -> StoreOptions {
+    StoreOptions { block_bytes: 1 << 10, segment_bytes: 64 << 10, ballast_bytes: 0, ..StoreOptions::default() }
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, options()).expect("open store")
+}
+
+fn header(n: u32) -> EntryHeader {
+    EntryHeader { kind: 1, flags: 2, tx_index: n, source_pos: u64::from(n) * 10, received_us: 5_000 + u64::from(n) }
+}
+
+fn commit(checkpoint: &[u8], time: u64) -> Commit<'_> {
+    Commit { checkpoint, commit_time_us: time, forget_prepared: None }
+}
+
+fn read_all(reader: &mut Reader, mut from: Seq) -> Vec<(u64, Vec<u8>)> {
+    let mut out = Vec::new();
+    loop {
+        match reader.read(from).expect("read") {
+            Read::Block(raw) => {
+                assert_eq!(raw.first_seq(), from);
+                from = raw.last_seq().next();
+                let block = raw.decode().expect("decode");
+                out.extend(block.entries().map(|entry| (entry.seq.0, entry.body.to_vec())));
+            }
+            Read::CaughtUp => return out,
+            Read::Gap(gap) => panic!("gap {gap}"),
+        }
+    }
+}
+
+#[test]
+fn committed_transactions_are_read_back_and_open_ones_are_not() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"context";
+    for n in 0..100u32 {
+        appender.append(header(n), &[b"body ", n.to_string().as_bytes()], &context).expect("append");
+        if n % 3 == 2 {
+            appender.commit(commit(format!("cp{n}").as_bytes(), u64::from(n)));
+        }
+    }
+    assert_eq!(appender.flush().expect("flush"), Seq(100));
+    assert_eq!(appender.open_transaction(), Some(Seq(100)));
+    assert_eq!(store.checkpoint().as_deref(), Some(&b"cp98"[..]));
+    let positions = store.positions();
+    assert_eq!((positions.visible_seq, positions.durable_seq), (Seq(99), Seq(100)));
+    let entries = read_all(&mut store.reader(), Seq(1));
+    assert_eq!(entries.len(), 99);
+    assert_eq!(entries[41], (42, b"body 41".to_vec()));
+    let mut reader = store.reader();
+    let Read::Block(raw) = reader.read(Seq(50)).expect("read") else { panic!("block") };
+    let block = raw.decode().expect("decode");
+    assert_eq!(block.context(), b"context");
+    let entry = block.entries().next().expect("entry");
+    assert_eq!((entry.seq, entry.header), (Seq(50), header(49)));
+}
+
+#[test]
+fn reopened_store_goes_on_and_abandons_what_was_open() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let context: &[u8] = b"";
+    let uuid = {
+        let store = open(dir.path());
+        let mut appender = store.appender().expect("appender");
+        for n in 0..10 {
+            appender.append(header(n), &[b"one"], &context).expect("append");
+        }
+        appender.commit(commit(b"first", 7));
+        appender.append(header(0), &[b"cut off"], &context).expect("append");
+        appender.append(header(1), &[b"cut off"], &context).expect("append");
+        appender.flush().expect("flush");
+        store.uuid()
+    };
+    let store = open(dir.path());
+    assert_eq!(store.uuid(), uuid);
+    assert_eq!(store.opened().open_transaction, Some((Seq(11), Seq(12))));
+    assert_eq!(store.checkpoint().as_deref(), Some(&b"first"[..]));
+    let mut appender = store.appender().expect("appender");
+    assert_eq!(appender.last_seq(), Seq(13));
+    assert_eq!(appender.append(header(0), &[b"again"], &context).expect("append"), Seq(14));
+    appender.commit(commit(b"second", 8));
+    appender.flush().expect("flush");
+    let seqs: Vec<u64> = read_all(&mut store.reader(), Seq(1)).into_iter().map(|(seq, _)| seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14]);
+}
+
+#[test]
+fn log_spans_segments_and_hides_a_transaction_that_crosses_them() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"c";
+    let mut state = 1u64;
+    let mut noise = || {
+        let mut out = vec![0u8; 700];
+        for byte in &mut out {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state >> 56) as u8;
+        }
+        out
+    };
+    let mut expected = Vec::new();
+    for round in 0..6u32 {
+        for n in 0..100 {
+            let body = noise();
+            let seq = appender.append(header(n), &[&body], &context).expect("append");
+            if round % 2 == 0 {
+                expected.push((seq.0, body));
+            }
+            while appender.submit().expect("submit") == Submit::Full {
+                appender.wait_space().expect("space");
+            }
+        }
+        if round % 2 == 0 {
+            appender.commit(commit(b"x", 1));
+        } else {
+            appender.abandon().expect("a transaction is open");
+        }
+    }
+    appender.flush().expect("flush");
+    assert!(store.segments().len() > 3, "{:?}", store.segments());
+    assert_eq!(read_all(&mut store.reader(), Seq(1)), expected);
+    let log = ReadOnlyLog::open(dir.path()).expect("open read-only");
+    assert_eq!(log.positions(), store.positions());
+    assert_eq!(read_all(&mut log.reader(), Seq(1)), expected);
+    drop(appender);
+    drop(store);
+    assert_eq!(read_all(&mut open(dir.path()).reader(), Seq(1)), expected);
+}
+
+#[test]
+fn entry_larger_than_a_block_and_a_segment_is_kept() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    let big = vec![7u8; 20 << 20];
+    let context: &[u8] = b"c";
+    appender.append(header(0), &[b"small"], &context).expect("append");
+    appender.append(header(1), &[&big], &context).expect("append");
+    appender.commit(commit(b"x", 1));
+    appender.flush().expect("flush");
+    let entries = read_all(&mut store.reader(), Seq(1));
+    assert_eq!(entries.len(), 2);
+    assert!(entries[1].1 == big);
+}
+
+#[test]
+fn second_appender_and_second_store_are_refused() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let appender = store.appender().expect("appender");
+    assert!(matches!(store.appender(), Err(AppendError::AppenderOpen)));
+    drop(appender);
+    store.appender().expect("appender");
+    match Store::open(dir.path(), options()) {
+        Err(OpenError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}
+
+#[test]
+fn appender_that_was_dropped_leaves_no_trace_of_what_it_did_not_submit() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let context: &[u8] = b"c";
+    let mut appender = store.appender().expect("appender");
+    appender.append(header(0), &[b"kept"], &context).expect("append");
+    appender.commit(commit(b"kept", 1));
+    appender.flush().expect("flush");
+    appender.append(header(0), &[b"dropped"], &context).expect("append");
+    appender.commit(commit(b"dropped", 2));
+    drop(appender);
+    let mut appender = store.appender().expect("appender");
+    assert_eq!(appender.checkpoint(), Some(&b"kept"[..]));
+    assert_eq!(appender.append(header(0), &[b"next"], &context).expect("append"), Seq(2));
+    appender.commit(commit(b"next", 3));
+    appender.flush().expect("flush");
+    assert_eq!(read_all(&mut store.reader(), Seq(1)), [(1, b"kept".to_vec()), (2, b"next".to_vec())]);
+}
+
+#[test]
+fn cursor_moves_forward_only_and_survives() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let context: &[u8] = b"c";
+    {
+        let store = open(dir.path());
+        let mut appender = store.appender().expect("appender");
+        for n in 0..20 {
+            appender.append(header(n), &[b"x"], &context).expect("append");
+        }
+        appender.commit(commit(b"x", 1));
+        appender.flush().expect("flush");
+        let cursors = store.cursors();
+        let cursor = cursors.create("orders", Seq(0), CursorOptions::default()).expect("create");
+        cursors.commit("orders", cursor.epoch, Seq(10), Some(b"state")).expect("commit");
+        cursors.commit("orders", cursor.epoch, Seq(5), None).expect("commit");
+        assert!(matches!(cursors.commit("orders", cursor.epoch, Seq(21), None), Err(CursorError::OutOfRange { .. })));
+        cursors.commit_durable("orders", cursor.epoch, Seq(12), None).expect("commit");
+        let reset = cursors.reset("orders", Seq(3)).expect("reset");
+        assert!(matches!(cursors.commit("orders", cursor.epoch, Seq(14), None), Err(CursorError::StaleEpoch { .. })));
+        cursors.commit_durable("orders", reset.epoch, Seq(4), None).expect("commit");
+        assert!(matches!(cursors.create("../etc", Seq(0), CursorOptions::default()), Err(CursorError::Name { .. })));
+    }
+    let store = open(dir.path());
+    let cursor = store.cursors().get("orders").expect("cursor");
+    assert_eq!((cursor.acked, cursor.epoch.0, &cursor.sink_state[..]), (Seq(4), 2, &b"state"[..]));
+}
+
+#[test]
+fn checkpoint_advances_without_entries() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    {
+        let store = open(dir.path());
+        let mut appender = store.appender().expect("appender");
+        appender.advance(b"idle 1");
+        appender.advance(b"idle 2");
+        appender.flush().expect("flush");
+        assert_eq!(store.checkpoint().as_deref(), Some(&b"idle 2"[..]));
+    }
+    assert_eq!(open(dir.path()).checkpoint().as_deref(), Some(&b"idle 2"[..]));
+}
+
+#[test]
+fn waiters_are_woken_when_their_seq_is_durable() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store =
+        Store::open(dir.path(), StoreOptions { commit_interval: Duration::from_millis(1), ..options() }).expect("open");
+    let mut appender = store.appender().expect("appender");
+    let durable = store.durable();
+    let waiter = std::thread::spawn(move || durable.wait_visible_past_blocking(Seq(0)));
+    let context: &[u8] = b"c";
+    appender.append(header(0), &[b"x"], &context).expect("append");
+    appender.commit(commit(b"x", 1));
+    appender.seal();
+    assert_eq!(appender.submit().expect("submit"), Submit::Done);
+    assert_eq!(waiter.join().expect("join").expect("wait"), Seq(1));
+}
+
+#[test]
+fn directory_of_something_else_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    std::fs::write(dir.path().join("notes.txt"), "mine").expect("write");
+    assert!(matches!(Store::open(dir.path(), options()), Err(OpenError::NotAStore { .. })));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1);
+}
