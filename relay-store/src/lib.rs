@@ -29,9 +29,11 @@
 //! | `block.rs`, `segment/` | bytes |
 //! | `meta/` | what sled holds |
 //! | `read.rs`, `view.rs`, `read_only.rs` | reading, here and in another process |
-//! | `cursor.rs` | the sinks' places |
+//! | `address.rs` | how a time address is resolved |
+//! | `cursor.rs`, `snapshot.rs` | the sinks' places |
 //! | `durable.rs` | who waits for what; poisoning |
 
+mod address;
 mod append;
 mod block;
 mod clock;
@@ -50,11 +52,13 @@ mod recover;
 mod segment;
 mod seq;
 mod shared;
+mod snapshot;
 mod stats;
 mod store;
 mod view;
 mod writer;
 
+pub use address::{LocateError, Located};
 pub use append::{Appender, BlockContext, Commit, Submit};
 pub use cursor::{CursorOptions, CursorState, Cursors, Parked};
 pub use durable::{Durable, Wait};
@@ -66,6 +70,7 @@ pub use options::{Codec, Lagging, OPAQUE_BYTES_MAX, Retention, StoreOptions};
 pub use read::{Block, Gap, GapReason, MarkedEntry, RawBlock, Read, Reader};
 pub use read_only::ReadOnlyLog;
 pub use seq::{CursorEpoch, LogEpoch, Seq};
+pub use snapshot::{CursorSnapshot, cursor_snapshot};
 pub use stats::{DiskFull, SYNC_BOUNDS_US, StoreStats};
 pub use store::{OpenReport, Store};
 pub use view::{Damage, Positions, SegmentInfo};

@@ -29,9 +29,7 @@ impl LockFile {
             if errno != rustix::io::Errno::WOULDBLOCK {
                 return Err(StorageError::io("lock", &path, errno.into()).into());
             }
-            let mut text = String::new();
-            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(OpenError::Locked { dir: dir.to_owned(), pid });
+            return Err(OpenError::Locked { dir: dir.to_owned(), pid: read_pid(&mut file) });
         }
         // Only for the message another process gives; a full disk must not keep the store from opening.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
@@ -42,4 +40,24 @@ impl LockFile {
 /// Whether the file system or its permissions refuse writing.
 pub(crate) fn is_refused(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied)
+}
+
+/// Keeps a stopped store from being opened for as long as the file lives; changes nothing, so a read-only disk will do.
+pub(crate) fn hold_shared(dir: &Path) -> Result<Option<File>, OpenError> {
+    let path = dir.join("LOCK");
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("open lock file", &path, error).into()),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { dir: dir.to_owned(), pid: read_pid(&mut file) }),
+        Err(errno) => Err(StorageError::io("lock", &path, errno.into()).into()),
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
 }

@@ -275,6 +275,11 @@ impl Reader {
         self
     }
 
+    pub(crate) fn with_hidden_ref(&mut self) -> &mut Self {
+        self.all = true;
+        self
+    }
+
     /// Reads the block that holds `from`. File I/O, blocking; never beyond what is visible.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::address::{self, LocateError, Located};
 use crate::error::{OpenError, StorageError};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::{self, Mark};
@@ -58,6 +59,22 @@ impl ReadOnlyLog {
             last_seq: Seq(mark.durable_seq),
             log_epoch: LogEpoch(mark.log_epoch),
         }
+    }
+
+    /// See [`Store::locate_time`](crate::Store::locate_time).
+    ///
+    /// # Errors
+    /// Before the log's start, after its end, or unreadable.
+    pub fn locate_time(&self, us: u64) -> Result<Located, LocateError> {
+        address::locate_time(&self.view, self.reader(), us)
+    }
+
+    /// See [`Store::locate_checkpoint`](crate::Store::locate_checkpoint).
+    ///
+    /// # Errors
+    /// Before the log's start, after its end, or unreadable.
+    pub fn locate_checkpoint(&self, covers: &mut dyn FnMut(&[u8]) -> bool) -> Result<Located, LocateError> {
+        address::locate_checkpoint(&self.view, covers)
     }
 
     /// The segments, in order, as of the last look.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::address::{self, LocateError, Located};
 use crate::append::Appender;
 use crate::cursor::{CursorTable, Cursors};
 use crate::durable::{Durable, lock};
@@ -89,6 +90,17 @@ impl Store {
         Ok(Store { inner: Arc::new(Inner { shared, report, writer, _lock: lock_file }) })
     }
 
+    /// Opens a store that is there already: what a tool does with a stopped one.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`], else as [`Store::open`].
+    pub fn open_existing(dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
+        if !dir.join("FORMAT").is_file() {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
+        Store::open(dir, options)
+    }
+
     /// Identifies this store for ever.
     pub fn uuid(&self) -> [u8; 16] {
         self.inner.shared.uuid
@@ -158,6 +170,22 @@ impl Store {
             }
         }
         Ok(versions)
+    }
+
+    /// The first transaction whose commit time reaches `us` (microseconds since the Unix epoch).
+    ///
+    /// # Errors
+    /// Before the log's start, after its end, or unreadable.
+    pub fn locate_time(&self, us: u64) -> Result<Located, LocateError> {
+        address::locate_time(&self.inner.shared.view, self.reader(), us)
+    }
+
+    /// Where the checkpoint first satisfies `covers`, which must stay true from there on.
+    ///
+    /// # Errors
+    /// Before the log's start, after its end, or unreadable.
+    pub fn locate_checkpoint(&self, covers: &mut dyn FnMut(&[u8]) -> bool) -> Result<Located, LocateError> {
+        address::locate_checkpoint(&self.inner.shared.view, covers)
     }
 
     /// The segments, in order.

@@ -1,44 +1,13 @@
 //! The store's everyday behaviour: append, commit, abandon, read, reopen.
 
-use std::path::Path;
+mod common;
+
 use std::time::Duration;
 
+use common::{commit, header, open, options, read_all};
 use relay_store::{
-    AppendError, Commit, CursorError, CursorOptions, EntryHeader, OpenError, Read, ReadOnlyLog, Reader, Seq, Store,
-    StoreOptions, Submit,
+    AppendError, CursorError, CursorOptions, OpenError, Read, ReadOnlyLog, Seq, Store, StoreOptions, Submit,
 };
-
-fn options() -> StoreOptions {
-    StoreOptions { block_bytes: 1 << 10, segment_bytes: 64 << 10, ballast_bytes: 0, ..StoreOptions::default() }
-}
-
-fn open(dir: &Path) -> Store {
-    Store::open(dir, options()).expect("open store")
-}
-
-fn header(n: u32) -> EntryHeader {
-    EntryHeader { kind: 1, flags: 2, tx_index: n, source_pos: u64::from(n) * 10, received_us: 5_000 + u64::from(n) }
-}
-
-fn commit(checkpoint: &[u8], time: u64) -> Commit<'_> {
-    Commit { checkpoint, commit_time_us: time, forget_prepared: None }
-}
-
-fn read_all(reader: &mut Reader, mut from: Seq) -> Vec<(u64, Vec<u8>)> {
-    let mut out = Vec::new();
-    loop {
-        match reader.read(from).expect("read") {
-            Read::Block(raw) => {
-                assert_eq!(raw.first_seq(), from);
-                from = raw.last_seq().next();
-                let block = raw.decode().expect("decode");
-                out.extend(block.entries().map(|entry| (entry.seq.0, entry.body.to_vec())));
-            }
-            Read::CaughtUp => return out,
-            Read::Gap(gap) => panic!("gap {gap}"),
-        }
-    }
-}
 
 #[test]
 fn committed_transactions_are_read_back_and_open_ones_are_not() {
