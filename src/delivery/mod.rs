@@ -1,1 +1,103 @@
 //! From the log to a sink: read, decode, encode, deliver, move the cursor on the sink's ack.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`error`](DeliveryError) | why a delivery stopped, and what to do |
+//! | [`park`] | tables that wait alone, and their release |
+//! | `session` | one life of a sink; acks, resets, pauses |
+//! | `pipeline`, [`outlet`] | reading ahead, parallel encoding in the order of the log |
+//! | `ledger` | what is in flight, and what an ack settles |
+//! | `start` | where a new cursor begins |
+//!
+//! Keeps the second promise: a cursor moves only to a seq whose records, and all before them, its sink acked.
+
+mod error;
+mod ledger;
+pub mod outlet;
+pub mod park;
+mod pipeline;
+mod session;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use relay_store::{CursorState, Store};
+use tokio_util::sync::CancellationToken;
+
+pub use error::DeliveryError;
+pub use park::{Scope, TableFault};
+pub use pipeline::{Encode, EncodeError};
+
+use session::{End, Session, Work};
+
+use crate::config::Delivery;
+use crate::metrics::DeliveryMetrics;
+use crate::sink::Sink;
+use crate::status::{DeliveryHandle, State};
+
+/// How often a paused cursor is looked at.
+const PAUSED_LOOK: Duration = Duration::from_secs(1);
+
+/// What a delivery is given for one life.
+pub struct DeliveryContext {
+    /// The relay's name, which records carry.
+    pub relay: Arc<str>,
+    /// Its settings.
+    pub config: Arc<Delivery>,
+    /// The log.
+    pub store: Store,
+    /// Where it says how it is.
+    pub status: DeliveryHandle,
+    /// What it counts.
+    pub metrics: DeliveryMetrics,
+    /// Told to stop: it lets the sink drain for a bounded time and commits the cursor.
+    pub shutdown: CancellationToken,
+}
+
+/// Delivers until told to stop, with sinks from `make` and encoders from `encoder`: a new pair for every stretch
+/// between changes of the cursor (a reset, a parked or a released table).
+///
+/// # Errors
+/// What ended it. The cursor stands where the last ack left it, durable.
+pub async fn deliver<S: Sink>(
+    context: &DeliveryContext,
+    mut make: impl FnMut() -> S,
+    encoder: impl Fn(Scope) -> Arc<dyn Encode>,
+) -> Result<(), DeliveryError> {
+    let given = AtomicU64::new(0);
+    loop {
+        if context.shutdown.is_cancelled() {
+            return Ok(());
+        }
+        let cursor = start::cursor(context).await?;
+        if let Some(gap) = cursor.lost {
+            return Err(DeliveryError::Lost { cursor: cursor.name, gap });
+        }
+        if cursor.paused {
+            context.status.set_state(State::Paused);
+            tokio::select! {
+                () = context.shutdown.cancelled() => {}
+                () = tokio::time::sleep(PAUSED_LOOK) => {}
+            }
+            continue;
+        }
+        let work = work(&cursor);
+        let session = Session::new(context, cursor, work, &given);
+        let encoder = encoder(session.scope());
+        match session.run(make(), encoder).await? {
+            End::Shutdown => return Ok(()),
+            End::Again => {}
+        }
+    }
+}
+
+fn work(cursor: &CursorState) -> Work {
+    match park::release_wanted(cursor) {
+        Some(release) => Work::Replay(release),
+        None => Work::Stream,
+    }
+}

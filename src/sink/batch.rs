@@ -121,6 +121,10 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// What spans point into.
     pub bytes: Vec<u8>,
+    /// Row changes that the records tell of; a split one counts once.
+    pub rows: u64,
+    /// Transactions that end in this batch: last seq, and commit time at the source in microseconds.
+    pub commits: Vec<(Seq, u64)>,
 }
 
 impl Batch {
@@ -151,6 +155,8 @@ impl Batch {
         self.events.clear();
         self.records.clear();
         self.bytes.clear();
+        self.commits.clear();
+        self.rows = 0;
         (self.first, self.last) = (Seq::ZERO, Seq::ZERO);
     }
 }

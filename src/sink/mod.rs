@@ -5,6 +5,8 @@
 //! from an ack or a failure (the cursor, a retry, parking) is the delivery's business.
 
 pub mod batch;
+#[cfg(test)]
+pub(crate) mod faults;
 pub mod file;
 pub mod kafka;
 pub mod memory;

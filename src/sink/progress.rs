@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use relay_store::Seq;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Ack, SinkError};
 use crate::failure::Class;
@@ -21,6 +21,9 @@ pub struct Report {
 #[derive(Debug, Default)]
 struct Inner {
     acked: AtomicU64,
+    /// An ack at or past this seq wakes who waits for it; the largest number while nobody does.
+    wake_at: AtomicU64,
+    reached: Notify,
     // A std mutex: held for a few loads and stores, never across an await.
     state: Mutex<Option<Vec<u8>>>,
     report: watch::Sender<Report>,
@@ -36,13 +39,33 @@ impl Progress {
     /// Nothing acked beyond `acked`.
     pub fn new(acked: Seq) -> Self {
         let progress = Self::default();
+        progress.0.wake_at.store(u64::MAX, Ordering::Release);
         progress.0.acked.store(acked.0, Ordering::Release);
         progress
     }
 
-    /// Everything up to `seq` is durable. Cheap: wakes nobody, the delivery looks when it needs to know.
+    /// Everything up to `seq` is durable. Cheap: wakes nobody unless it is the seq that is waited for.
     pub fn ack(&self, seq: Seq) {
-        self.0.acked.fetch_max(seq.0, Ordering::AcqRel);
+        self.0.acked.fetch_max(seq.0, Ordering::SeqCst);
+        if seq.0 >= self.0.wake_at.load(Ordering::SeqCst) {
+            self.0.wake_at.store(u64::MAX, Ordering::SeqCst);
+            self.0.reached.notify_waiters();
+        }
+    }
+
+    /// Resolves once everything up to `seq` is acked.
+    pub async fn reached(&self, seq: Seq) {
+        loop {
+            let notified = self.0.reached.notified();
+            tokio::pin!(notified);
+            // Registered before the question is asked, so that no ack falls between.
+            notified.as_mut().enable();
+            self.0.wake_at.fetch_min(seq.0, Ordering::SeqCst);
+            if self.acked() >= seq {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// As [`Progress::ack`], with the sink's own bytes as they are at that seq.
@@ -65,7 +88,7 @@ impl Progress {
 
     /// The last seq acked.
     pub fn acked(&self) -> Seq {
-        Seq(self.0.acked.load(Ordering::Acquire))
+        Seq(self.0.acked.load(Ordering::SeqCst))
     }
 
     /// Ends this life of the sink. The first failure stays, but a definite one replaces a transient one: it is the
@@ -133,6 +156,25 @@ mod tests {
         progress.ack_with(Seq(3), b"len=10".to_vec());
         assert_eq!(progress.take_ack(), Ack { seq: Seq(3), state: Some(b"len=10".to_vec()) });
         assert_eq!(progress.take_ack(), Ack { seq: Seq(3), state: None });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_who_wait_for_an_ack_are_woken_at_theirs() {
+        let progress = Progress::new(Seq::ZERO);
+        let waiters: Vec<_> = (1..=200u64)
+            .map(|seq| {
+                let progress = progress.clone();
+                tokio::spawn(async move {
+                    progress.reached(Seq(seq)).await;
+                    assert!(progress.acked() >= Seq(seq));
+                })
+            })
+            .collect();
+        let acker = std::thread::spawn(move || (1..=200).for_each(|seq| progress.ack(Seq(seq))));
+        for waiter in waiters {
+            tokio::time::timeout(std::time::Duration::from_secs(20), waiter).await.expect("woken").expect("acked");
+        }
+        acker.join().expect("acked");
     }
 
     #[test]

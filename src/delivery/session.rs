@@ -1,0 +1,402 @@
+//! One life of a sink: opened, given what the pipeline brings, watched, closed; the cursor moves on its acks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use relay_store::{CursorError, CursorState, Cursors, Seq};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::ledger::Ledger;
+use super::park::{self, Release, Scope, TableFault};
+use super::pipeline::{Encode, Pipeline, Range, Step};
+use super::{DeliveryContext, DeliveryError};
+use crate::config::Window;
+use crate::sink::{Ack, Opening, Progress, Sink, SinkError};
+use crate::status::{Problem, State, now_ms, now_us};
+
+/// How often the cursor is moved, and looked at for a reset, a pause or a release.
+const TICK: Duration = Duration::from_secs(1);
+/// A sink that acks nothing for so long, with records in flight, is said to be waiting.
+const STALL_AFTER: Duration = Duration::from_secs(10);
+
+/// What a life is about.
+pub(super) enum Work {
+    /// From the cursor on, without end.
+    Stream,
+    /// A released table, up to the cursor.
+    Replay(Release),
+}
+
+/// How a life ended, when it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The delivery was told to stop.
+    Shutdown,
+    /// Something about the cursor changed: it is to be read again.
+    Again,
+}
+
+/// What the delivering side came to.
+enum Pumped {
+    Faults(Vec<TableFault>),
+    Done,
+}
+
+/// See the module.
+pub(super) struct Session<'a> {
+    context: &'a DeliveryContext,
+    cursor: CursorState,
+    work: Work,
+    progress: Progress,
+    ledger: Mutex<Ledger>,
+    pending: Mutex<Pending>,
+    /// The highest seq given to the sink in any life of this delivery.
+    given: &'a AtomicU64,
+}
+
+/// What was acked and is not committed yet.
+struct Pending {
+    ack: Ack,
+    committed: Seq,
+}
+
+/// A mutex of this task alone; nothing panics between two writes under it that belong together.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(context: &'a DeliveryContext, cursor: CursorState, work: Work, given: &'a AtomicU64) -> Self {
+        let start = match &work {
+            Work::Stream => cursor.acked,
+            Work::Replay(release) => release.first.prev(),
+        };
+        let pending = Pending { ack: Ack { seq: cursor.acked, state: None }, committed: cursor.acked };
+        Self {
+            context,
+            cursor,
+            work,
+            progress: Progress::new(start),
+            ledger: Mutex::default(),
+            pending: Mutex::new(pending),
+            given,
+        }
+    }
+
+    /// The changes that this life delivers.
+    pub(super) fn scope(&self) -> Scope {
+        match &self.work {
+            Work::Stream => Scope::stream(&self.cursor),
+            Work::Replay(release) => Scope::Replay { table: release.table.clone(), through: self.cursor.acked },
+        }
+    }
+
+    pub(super) async fn run<S: Sink>(self, mut sink: S, encoder: Arc<dyn Encode>) -> Result<End, DeliveryError> {
+        let range = match &self.work {
+            Work::Stream => Range { from: self.cursor.acked.next(), through: None },
+            Work::Replay(release) => Range { from: release.first, through: Some(self.cursor.acked) },
+        };
+        let store = &self.context.store;
+        let workers = self.context.config.workers;
+        let mut pipeline = Pipeline::start(&self.cursor.name, store.reader(), store.durable(), range, workers, encoder);
+        let outcome = self.drive(&mut sink, &mut pipeline).await;
+        // Upstream first: nothing more is read or encoded while the sink drains.
+        drop(pipeline);
+        let closed = sink.close().await;
+        if let Ok(ack) = &closed {
+            self.note(ack.clone());
+        }
+        self.note(self.progress.take_ack());
+        self.settle();
+        let cursors = store.cursors();
+        match self.commit_durable(&cursors).await {
+            // A reset while it drained: the acks belong to the old life.
+            Err(CursorError::StaleEpoch { .. }) => return Ok(End::Again),
+            committed => committed?,
+        }
+        match outcome {
+            // The cause, not the consequence: what the sink said first of why it stopped.
+            Err(DeliveryError::Sink(error)) => Err(self.progress.failure().unwrap_or(error).into()),
+            Err(error) => Err(error),
+            Ok(Ended::Told(end)) => Ok(end),
+            Ok(Ended::Pumped(Pumped::Faults(faults))) => self.park(&cursors, faults).await,
+            Ok(Ended::Pumped(Pumped::Done)) => {
+                closed?;
+                self.release(&cursors).await
+            }
+        }
+    }
+
+    async fn drive<S: Sink>(&self, sink: &mut S, pipeline: &mut Pipeline) -> Result<Ended, DeliveryError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut report = self.progress.subscribe();
+        let mut waiting = Waiting::default();
+        let pump = self.pump(sink, pipeline);
+        tokio::pin!(pump);
+        loop {
+            let newest = lock(&self.ledger).newest();
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.cancelled() => return Ok(Ended::Told(End::Shutdown)),
+                error = self.progress.failed() => return Err(error.into()),
+                pumped = &mut pump => return pumped.map(Ended::Pumped),
+                () = self.acked_up_to(newest) => self.settle(),
+                _ = report.changed() => self.show(&mut waiting)?,
+                _ = tick.tick() => {
+                    self.note(self.progress.take_ack());
+                    self.settle();
+                    self.show(&mut waiting)?;
+                    if let Some(end) = self.look_at_cursor()? {
+                        return Ok(Ended::Told(end));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the sink and gives it what the pipeline brings.
+    async fn pump<S: Sink>(&self, sink: &mut S, pipeline: &mut Pipeline) -> Result<Pumped, DeliveryError> {
+        sink.open(Opening {
+            cursor: self.cursor.name.clone(),
+            epoch: self.cursor.epoch,
+            acked: self.progress.acked(),
+            state: self.cursor.sink_state.clone(),
+            progress: self.progress.clone(),
+        })
+        .await?;
+        self.context.status.set_state(State::Running);
+        loop {
+            match pipeline.next().await? {
+                Step::Batch(batch) => {
+                    let before = self.given.fetch_max(batch.last.0, Ordering::Relaxed);
+                    if batch.last.0 <= before {
+                        self.context.metrics.resent.inc_by(batch.records.len() as u64);
+                    }
+                    lock(&self.ledger).add(&batch);
+                    let ack = sink.deliver(&batch).await?;
+                    self.note(ack);
+                    self.context.status.set_read(batch.last.0);
+                    pipeline.recycle(batch);
+                }
+                Step::Faults(faults) => return Ok(Pumped::Faults(faults)),
+                Step::End => {
+                    self.progress.reached(self.cursor.acked).await;
+                    return Ok(Pumped::Done);
+                }
+            }
+        }
+    }
+
+    async fn acked_up_to(&self, newest: Option<Seq>) {
+        match newest {
+            Some(seq) => self.progress.reached(seq).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps an ack until it is committed. The state stays with the seq that it came with or a later one.
+    fn note(&self, ack: Ack) {
+        let mut pending = lock(&self.pending);
+        if matches!(self.work, Work::Stream) {
+            pending.ack.seq = pending.ack.seq.max(ack.seq);
+        }
+        if ack.state.is_some() {
+            pending.ack.state = ack.state;
+        }
+    }
+
+    /// Counts what was acked since the last time.
+    fn settle(&self) {
+        let acked = self.progress.acked();
+        let mut ledger = lock(&self.ledger);
+        let settled = ledger.settle(acked);
+        let (records, bytes) = ledger.in_flight();
+        drop(ledger);
+        let (status, metrics) = (&self.context.status, &self.context.metrics);
+        status.set_in_flight(records, bytes);
+        if matches!(self.work, Work::Stream) {
+            status.set_acked(acked.0);
+        }
+        metrics.rows.inc_by(settled.rows);
+        metrics.records.inc_by(settled.records);
+        metrics.bytes.inc_by(settled.bytes);
+        metrics.transactions.inc_by(settled.transactions);
+        let now = u64::try_from(now_us()).unwrap_or(0);
+        for commit in settled.commits_us {
+            // The source's clock may be ahead of ours; a negative latency says nothing.
+            metrics.latency.observe(Duration::from_micros(now.saturating_sub(commit)).as_secs_f64());
+        }
+    }
+
+    /// Moves the cursor when there is something to move, and sees what an operator did to it.
+    fn look_at_cursor(&self) -> Result<Option<End>, CursorError> {
+        let cursors = self.context.store.cursors();
+        let Some(now) = cursors.get(&self.cursor.name) else {
+            return Err(CursorError::Unknown { name: self.cursor.name.clone() });
+        };
+        let touched = now.epoch != self.cursor.epoch
+            || now.paused
+            || now.lost.is_some()
+            || (matches!(self.work, Work::Stream) && park::release_wanted(&now).is_some());
+        if touched {
+            return Ok(Some(End::Again));
+        }
+        let mut pending = lock(&self.pending);
+        if pending.ack.seq > pending.committed || pending.ack.state.is_some() {
+            cursors.commit(&now.name, now.epoch, pending.ack.seq, pending.ack.state.as_deref())?;
+            pending.committed = pending.ack.seq;
+            pending.ack.state = None;
+        }
+        Ok(None)
+    }
+
+    async fn commit_durable(&self, cursors: &Cursors) -> Result<(), CursorError> {
+        let (ack, moved) = {
+            let pending = lock(&self.pending);
+            (pending.ack.clone(), pending.ack.seq > pending.committed || pending.ack.state.is_some())
+        };
+        if !moved {
+            return Ok(());
+        }
+        let (cursors, name, epoch) = (cursors.clone(), self.cursor.name.clone(), self.cursor.epoch);
+        blocking(move || cursors.commit_durable(&name, epoch, ack.seq, ack.state.as_deref())).await
+    }
+
+    /// Shows in the status that the sink waits, or that it no longer does. Ends the life when it has waited for
+    /// longer than the retry window and shall not go on by itself.
+    fn show(&self, waiting: &mut Waiting) -> Result<(), DeliveryError> {
+        let outstanding = lock(&self.ledger).newest().is_some() || self.context.status.state() == State::Starting;
+        let trouble = self.progress.subscribe().borrow().trouble.clone();
+        let Some((reason, since)) = waiting.look(Instant::now(), self.progress.acked(), outstanding, trouble) else {
+            if matches!(self.context.status.state(), State::Retrying | State::Failed) {
+                self.context.status.set_state(State::Running);
+            }
+            return Ok(());
+        };
+        let config = &self.context.config;
+        let waited = since.elapsed();
+        let left = match config.retry.connection {
+            Window::Forever => None,
+            Window::For(window) => Some(window.saturating_sub(waited)),
+        };
+        let over = left == Some(Duration::ZERO);
+        if over && !config.auto_resume {
+            let error = SinkError::definite(format!("{reason}, for {} s", waited.as_secs()));
+            return Err(error.advise("resume the delivery once the destination is back").into());
+        }
+        let state = if over { State::Failed } else { State::Retrying };
+        if self.context.status.state() != state {
+            tracing::warn!(cursor = %self.cursor.name, reason = %reason, "the sink waits");
+        }
+        self.context.status.task().set_problem(
+            state,
+            Problem {
+                reason,
+                next_step: None,
+                attempts: 1,
+                since_ms: now_ms() - i64::try_from(waited.as_millis()).unwrap_or(0),
+                retry_at_ms: None,
+                window_left_s: left.map(|left| left.as_secs()),
+                class: Some(crate::failure::Class::Transient),
+            },
+        );
+        Ok(())
+    }
+
+    async fn park(&self, cursors: &Cursors, faults: Vec<TableFault>) -> Result<End, DeliveryError> {
+        for fault in faults {
+            tracing::error!(
+                cursor = %self.cursor.name, table = %fault.table, seq = fault.seq.0, reason = %fault.reason,
+                "table parked; the others go on"
+            );
+            let (cursors, name) = (cursors.clone(), self.cursor.name.clone());
+            // IMPORTANT: the parked place is durable before the cursor may pass it; the other order would lose the
+            // table's rows in a crash, and retention could take them.
+            blocking(move || park::park(&cursors, &name, &fault)).await?;
+        }
+        Ok(End::Again)
+    }
+
+    async fn release(&self, cursors: &Cursors) -> Result<End, DeliveryError> {
+        let Work::Replay(release) = &self.work else { return Ok(End::Again) };
+        if self.progress.acked() < self.cursor.acked {
+            return Err(DeliveryError::Interrupted("the replay of a table was cut off".to_owned()));
+        }
+        let (cursors, name, key) = (cursors.clone(), self.cursor.name.clone(), release.key.clone());
+        blocking(move || cursors.release(&name, &key).map(drop)).await?;
+        tracing::info!(cursor = %self.cursor.name, table = %release.table, "table released and replayed");
+        Ok(End::Again)
+    }
+}
+
+enum Ended {
+    Told(End),
+    Pumped(Pumped),
+}
+
+/// A cursor operation that waits for the disk.
+pub(super) async fn blocking(
+    operation: impl FnOnce() -> Result<(), CursorError> + Send + 'static,
+) -> Result<(), CursorError> {
+    // A join error means the runtime is going down, and the store with it.
+    tokio::task::spawn_blocking(operation).await.unwrap_or(Err(CursorError::Closed))
+}
+
+/// Since when a sink waits.
+#[derive(Debug, Default)]
+struct Waiting {
+    acked: Seq,
+    moved: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    /// Why the sink waits and since when, if it does.
+    fn look(
+        &mut self,
+        now: Instant,
+        acked: Seq,
+        outstanding: bool,
+        trouble: Option<String>,
+    ) -> Option<(String, Instant)> {
+        let moved = self.moved.get_or_insert(now);
+        if !outstanding || acked != self.acked {
+            (self.acked, *moved) = (acked, now);
+            // Acks flow, or nothing is owed: what the client said of one of its connections holds nothing up.
+            self.since = None;
+            return None;
+        }
+        let stalled = now - *moved;
+        let reason = match trouble {
+            Some(trouble) => trouble,
+            None if stalled >= STALL_AFTER => {
+                format!("the destination has acknowledged nothing for {} s", stalled.as_secs())
+            }
+            None => return None,
+        };
+        let since = *self.since.get_or_insert(*moved);
+        Some((reason, since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_sink_is_said_to_wait_only_while_something_is_owed() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(waiting.look(at(0), Seq(1), true, None), None);
+        assert_eq!(waiting.look(at(9), Seq(1), true, None), None);
+        let (reason, since) = waiting.look(at(11), Seq(1), true, None).expect("silent for long");
+        assert!(reason.contains("11 s") && since == at(0));
+        assert_eq!(waiting.look(at(12), Seq(2), true, None), None, "it moved");
+        assert_eq!(waiting.look(at(40), Seq(2), false, Some("broker down".to_owned())), None, "nothing is owed");
+        let (reason, since) = waiting.look(at(41), Seq(2), true, Some("broker down".to_owned())).expect("trouble");
+        assert_eq!((reason.as_str(), since), ("broker down", at(40)));
+    }
+}
