@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod group;
+pub mod position;
 pub mod source;
 pub mod statement;
 pub mod stream;

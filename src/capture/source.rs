@@ -2,6 +2,7 @@
 //! like. It asks and reports; what follows from the answers is decided elsewhere ([`super::position`], the precheck).
 
 mod foreign_keys;
+mod resume;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::stream::{ConnectOptions, Connection, DumpFrom, DumpOptions, RowSet, S
 use crate::binlog::event::Dialect;
 use crate::log::SourcePosition;
 
+pub use resume::ResumeError;
 pub use tables::SchemaReading;
 
 /// The variables that anyone here asks for; a server answers for those it has.

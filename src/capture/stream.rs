@@ -178,19 +178,21 @@ impl BinlogStream {
     /// Whether the event lies before the position that was asked for.
     fn skips(&mut self, kind: u8, flags: u16, length: u64) -> Result<bool, StreamError> {
         let Some(skip) = &mut self.skip else { return Ok(false) };
-        if flags & ARTIFICIAL != 0 || matches!(kind, event_type::HEARTBEAT | event_type::HEARTBEAT_V2) {
+        if flags & ARTIFICIAL != 0 {
             return Ok(false);
         }
         if skip.at == skip.until {
             self.skip = None;
             return Ok(false);
         }
+        // A heartbeat says that the server is at the end of what there is.
+        let heartbeat = matches!(kind, event_type::HEARTBEAT | event_type::HEARTBEAT_V2);
+        if kind == event_type::ROTATE || heartbeat {
+            return Err(StreamError::misplaced(Refusal::PositionBeyondFile, skip.until));
+        }
         skip.at += length;
         if skip.at > skip.until {
             return Err(StreamError::misplaced(Refusal::PositionInsideEvent, skip.until));
-        }
-        if kind == event_type::ROTATE {
-            return Err(StreamError::misplaced(Refusal::PositionBeyondFile, skip.until));
         }
         // The format description is needed wherever the reading begins.
         Ok(kind != event_type::FORMAT_DESCRIPTION)

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use relay::capture::stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError, TlsError};
+use relay::capture::source::file_created;
+use relay::capture::stream::{
+    BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, Refusal, StreamError, TlsError,
+};
 use relay::config::{Secret, Tls, TlsMode};
-use relay::failure::{Class, Failure};
+use relay::failure::{Class, Exit, Failure};
 
 use crate::support::fresh;
 use crate::support::servers::{Database, shared};
@@ -170,6 +173,120 @@ fn a_dump_by_position_and_by_gtid_gives_what_comes_after_it() {
                 assert!(kinds.iter().any(|kind| GTID_EVENTS.contains(kind)), "{what}");
                 assert_eq!(kinds.contains(&ANNOTATE_ROWS), database.name == "mariadb", "{what}");
             });
+        }
+    }
+}
+
+#[test]
+fn an_idle_server_beats_and_the_file_tells_its_age_wherever_the_dump_begins() {
+    const HEARTBEATS: [u8; 2] = [27, 41];
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for database in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        for from in &ends(&database) {
+            let DumpFrom::File { file, .. } = &ends(&database)[0] else { panic!("a file comes first") };
+            run(async {
+                let age = file_created(&options(&database, "relay"), server_id(), file).await.expect("its age");
+                let mut dumping = DumpOptions::new(server_id());
+                dumping.heartbeat = Duration::from_millis(300);
+                let mut stream = dump(&database, from, &dumping).await;
+                let (mut beats, mut seen_age) = (0, None);
+                while beats < 2 {
+                    let packet = stream.next().await.expect("an event");
+                    beats += u32::from(HEARTBEATS.contains(&packet.event[4]));
+                    if packet.event[4] == 15 && seen_age.is_none() {
+                        seen_age = Some(u32::from_le_bytes(packet.event[..4].try_into().unwrap()));
+                    }
+                }
+                assert_eq!(seen_age, Some(age), "{} {from:?}", database.name);
+            });
+        }
+    }
+}
+
+#[test]
+fn two_readers_of_one_server_id_do_not_go_on_in_silence() {
+    let servers = shared(&["mysql97", "mysql56"]);
+    for database in [servers.mysql97(), servers.mysql56()] {
+        let from = &ends(&database)[1];
+        run(async {
+            let mut dumping = DumpOptions::new(server_id());
+            dumping.heartbeat = Duration::from_millis(200);
+            let mut older = dump(&database, from, &dumping).await;
+            older.next().await.expect("the first event");
+            let mut newer = dump(&database, from, &dumping).await;
+            newer.next().await.expect("the first event");
+            let error = end_of(&mut older).await;
+            // 5.6 says nothing and closes.
+            if database.name == "mysql97" {
+                assert_eq!(error.refusal(), Some(Refusal::DuplicateServerId), "{error}");
+                assert_eq!(error.class(), Class::Definite);
+            }
+            newer.next().await.expect("the newer one goes on");
+        });
+    }
+}
+
+#[test]
+fn a_killed_dump_thread_is_to_be_reconnected() {
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for database in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        let mut root = Session::open(&database);
+        for from in &ends(&database) {
+            let error = run(async {
+                let mut stream = dump(&database, from, &DumpOptions::new(server_id())).await;
+                stream.next().await.expect("the first event");
+                let id = stream.connection_id();
+                let kill = options(&database, "root");
+                Connection::connect(&kill).await.expect("root").execute(&format!("KILL {id}")).await.expect("a kill");
+                end_of(&mut stream).await
+            });
+            assert_eq!(error.class(), Class::Transient, "{}: {error}", database.name);
+        }
+        root.run("SELECT 1");
+    }
+}
+
+/// The error that ends a stream.
+async fn end_of(stream: &mut BinlogStream) -> StreamError {
+    loop {
+        if let Err(error) = stream.next().await {
+            return error;
+        }
+    }
+}
+
+#[test]
+fn a_position_that_is_no_position_of_this_server_is_refused_by_its_kind() {
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for database in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        let [DumpFrom::File { file, position }, _] = &ends(&database) else { panic!("a file comes first") };
+        let here = |file: &str, position| DumpFrom::File { file: file.into(), position };
+        let foreign: DumpFrom = match database.name {
+            "mariadb" => DumpFrom::MariaDbGtid("0-99-99999999".parse().unwrap()),
+            _ => {
+                let uuid = Session::open(&database).text("SELECT @@server_uuid");
+                DumpFrom::MySqlGtid(format!("{uuid}:1-99999999").parse().unwrap())
+            }
+        };
+        let beyond = position + (1 << 20);
+        for (from, expected) in [
+            (here("mysql-bin.999999", 4), Refusal::FileMissing),
+            (here(file, beyond), Refusal::PositionBeyondFile),
+            (here(file, (1 << 32) + 77), Refusal::PositionBeyondFile),
+            (here("mysql-bin.000001", 143), Refusal::PositionInsideEvent),
+            (foreign, Refusal::Diverged),
+        ] {
+            let what = format!("{} {from:?}", database.name);
+            let error = run(async {
+                let mut dumping = DumpOptions::new(server_id());
+                dumping.heartbeat = Duration::from_millis(200);
+                dumping.steady_patience = Duration::from_secs(5);
+                let mut stream = dump(&database, &from, &dumping).await;
+                tokio::time::timeout(Duration::from_secs(10), end_of(&mut stream)).await
+            });
+            let error = error.unwrap_or_else(|_| panic!("{what}: the server took it"));
+            assert_eq!(error.refusal(), Some(expected), "{what}: {error}");
+            assert_eq!((error.class(), error.exit()), (Class::Definite, Exit::Source), "{what}");
         }
     }
 }
