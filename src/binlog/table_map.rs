@@ -52,6 +52,14 @@ pub(super) fn read_table_id(r: &mut Reader<'_>, event: &Event<'_>, description: 
     }
 }
 
+/// The table id that begins a table map or a rows event; for telling whose rows they are when the rest is damaged.
+///
+/// # Errors
+/// When the event is cut.
+pub fn table_id(event: &Event<'_>, description: &FormatDescription) -> Result<u64> {
+    read_table_id(&mut Reader::new(event.body), event, description)
+}
+
 fn head<'a>(event: &Event<'a>, description: &FormatDescription) -> Result<(TableMapHead<'a>, Reader<'a>)> {
     if event.header.event_type != EventType::TABLE_MAP {
         return Err(DecodeError::Invalid { what: "type of a table map", value: event.header.event_type.0.into() });

@@ -8,6 +8,7 @@
 
 pub mod charset;
 pub mod column_type;
+pub mod decode;
 pub mod plan;
 pub mod schema;
 
@@ -37,7 +38,7 @@ pub struct TxInfo {
     /// GTID in the text form of its dialect (`uuid:23`, `uuid:tag:23`, `0-1-23`); "" when the source has none.
     pub gtid: String,
     /// Binlog file that it was read from.
-    pub file: String,
+    pub file: Arc<str>,
     /// When it committed on the server that we read, microseconds since the epoch; none from servers that do not say.
     pub commit_time_us: Option<u64>,
     /// Connection that ran it; none where its BEGIN is not in the log (MariaDB) or lies in an earlier block.

@@ -140,17 +140,20 @@ pub struct Planner {
 
 #[derive(Debug, Default)]
 struct State {
-    plans: HashMap<PlanKey, Arc<TablePlan>>,
+    /// By the table map's body without its table id.
+    plans: HashMap<Box<[u8]>, Vec<Planned>>,
+    count: usize,
     schemas: HashMap<u64, Arc<TableDefinition>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct PlanKey {
-    /// The table map's body without its table id.
-    map: Box<[u8]>,
+#[derive(Debug)]
+struct Planned {
     schema: Option<u64>,
+    /// Whether the schema version was at hand when the plan was made.
+    with_schema: bool,
     /// The server's version decides how types are printed.
     server_version: Box<str>,
+    plan: Arc<TablePlan>,
 }
 
 /// Most plans kept; when full, all are dropped and made again as needed. A server with more shapes of tables than this
@@ -201,39 +204,52 @@ impl Planner {
         description: &FormatDescription,
         schema: Option<u64>,
     ) -> Result<Result<Arc<TablePlan>, PlanError>, DecodeError> {
-        let key = PlanKey {
-            map: event.body.get(TABLE_ID_BYTES..).unwrap_or_default().into(),
-            schema,
-            server_version: description.server_version.as_str().into(),
-        };
+        let map = event.body.get(TABLE_ID_BYTES..).unwrap_or_default();
+        let version = description.server_version.as_str();
         let known = {
             let state = self.state();
-            if let Some(plan) = state.plans.get(&key) {
-                return Ok(Ok(Arc::clone(plan)));
+            let known = schema.and_then(|version| state.schemas.get(&version));
+            if let Some(plan) = state.find(map, schema, known.is_some(), version) {
+                return Ok(Ok(plan));
             }
-            schema.and_then(|version| state.schemas.get(&version).cloned())
+            known.cloned()
         };
         let head = TableMapHead::parse(event, description)?;
         let name = TableName::new(head.database, head.table);
         let planned = TableMap::parse(event, description)
             .map_err(PlanFault::TableMap)
             .and_then(|map| resolve::plan(&name, map, schema, known.as_deref(), description));
-        let (columns, key_columns, defs, schema_version) = match planned {
+        let (columns, key, defs, schema_version) = match planned {
             Ok(parts) => parts,
             Err(fault) => return Ok(Err(PlanError { table: name, fault })),
         };
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let plan = Arc::new(TablePlan { id, name, columns, key: key_columns, schema_version, defs });
+        let with_schema = known.is_some();
         let mut state = self.state();
-        if state.plans.len() >= PLANS_MAX {
-            state.plans.clear();
-        }
         // Another decoder may have been faster; both must go on with one plan, because caches go by its id.
-        Ok(Ok(Arc::clone(state.plans.entry(key).or_insert(plan))))
+        if let Some(plan) = state.find(map, schema, with_schema, version) {
+            return Ok(Ok(plan));
+        }
+        if state.count >= PLANS_MAX {
+            state.plans.clear();
+            state.count = 0;
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let plan = Arc::new(TablePlan { id, name, columns, key, schema_version, defs });
+        let planned = Planned { schema, with_schema, server_version: version.into(), plan: Arc::clone(&plan) };
+        state.plans.entry(map.into()).or_default().push(planned);
+        state.count += 1;
+        Ok(Ok(plan))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done when a panic passes through: every change is one map operation.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn find(&self, map: &[u8], schema: Option<u64>, with_schema: bool, version: &str) -> Option<Arc<TablePlan>> {
+        let same = |p: &&Planned| p.schema == schema && p.with_schema == with_schema && &*p.server_version == version;
+        self.plans.get(map)?.iter().find(same).map(|planned| Arc::clone(&planned.plan))
     }
 }

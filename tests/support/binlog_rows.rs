@@ -317,3 +317,29 @@ pub fn query(thread_id: u32, database: &str, sql: &str) -> Vec<u8> {
     body.extend(sql.as_bytes());
     event(2, 1_767_225_930, 300, &body)
 }
+
+/// A format description of this server version: no checksums, post-header lengths as MySQL 8 has them for rows.
+pub fn format_description(version: &str) -> Vec<u8> {
+    let mut body = 4u16.to_le_bytes().to_vec();
+    let mut name = [0u8; 50];
+    name[..version.len()].copy_from_slice(version.as_bytes());
+    body.extend(name);
+    body.extend(1_767_000_000u32.to_le_bytes());
+    body.push(19);
+    let mut lengths = vec![0u8; 41];
+    lengths[18] = 8;
+    for rows in [23, 24, 25] {
+        lengths[rows - 1] = 8;
+    }
+    for rows in [30, 31, 32, 39] {
+        lengths[rows - 1] = 10;
+    }
+    body.extend(lengths);
+    body.extend([0; 5]);
+    event(15, 1_767_000_000, 126, &body)
+}
+
+/// The XID event.
+pub fn xid(number: u64) -> Vec<u8> {
+    event(16, 1_767_225_930, 1000, &number.to_le_bytes())
+}

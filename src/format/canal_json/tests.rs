@@ -226,7 +226,7 @@ fn all_types() -> Vec<(Col, Bytes)> {
         (int("c_bigint", 8, false).key(), le(i64::MIN, 8)),
         (int("c_bigint_u", 8, true), le(-1, 8)),
         (decimal_col("c_decimal", 20, 4), decimal("-12345678.9000", 20, 4)),
-        (Col { unsigned: Some(false), ..col("c_float", 4, &[4]) }, Some(3.14f32.to_le_bytes().to_vec())),
+        (Col { unsigned: Some(false), ..col("c_float", 4, &[4]) }, Some(vec![0xc3, 0xf5, 0x48, 0x40])),
         (Col { unsigned: Some(false), ..col("c_double", 5, &[8]) }, Some(1e10f64.to_le_bytes().to_vec())),
         (col("c_bit1", 16, &[1, 0]), Some(vec![1])),
         (col("c_bit64", 16, &[0, 8]), Some(vec![255; 8])),
