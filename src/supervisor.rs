@@ -64,6 +64,11 @@ impl Cause {
             .map(|s| (*s).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_default();
+        Self::internal(text)
+    }
+
+    /// A fault of ours that retrying does not mend.
+    pub fn internal(text: impl fmt::Display) -> Self {
         Self {
             class: Class::Definite,
             connection: false,
@@ -231,11 +236,11 @@ pub enum Outcome {
 }
 
 /// Runs a task until it is told to stop or must stop the daemon, one life after the other. `life` is given a token
-/// that ends it in good order. A life that ends well without being told to is begun again.
+/// that ends it in good order; `policy` is asked at each failure, because a reload may change it. A life that ends well without being told to is begun again.
 pub async fn supervise<F, Life>(
     name: &str,
     task: &Task,
-    policy: Policy,
+    policy: impl Fn() -> Policy,
     control: &Control,
     shutdown: &CancellationToken,
     mut life: F,
@@ -291,7 +296,7 @@ where
             tracing::debug!(task = name, reason = %cause, "failed while it was ending");
             continue;
         }
-        let decision = attempts.decide(Instant::now(), ran_for, &cause, &policy, rand::random());
+        let decision = attempts.decide(Instant::now(), ran_for, &cause, &policy(), rand::random());
         report(name, task, &attempts, &cause, &decision);
         let wait = match decision {
             Decision::Stop => return Outcome::Fatal(cause),

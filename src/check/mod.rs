@@ -1,7 +1,23 @@
 //! The precheck: every item passes, warns or fails, with what was found and what to do about it. One file a
 //! family; here only what an item is, in which order they come, and what the whole of them means for a start.
 
+mod state;
+
+use std::fmt;
+
 use serde::Serialize;
+
+use crate::config::Config;
+
+/// Runs every item, as `relay check` does: also what an open log would keep from others.
+pub async fn run(config: &Config) -> Report {
+    Report { items: vec![state::check(config)] }
+}
+
+/// Runs every item while this process has the log open.
+pub async fn with_open_log(config: &Config) -> Report {
+    Report { items: vec![state::open(config)] }
+}
 
 /// How an item came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,12 +57,26 @@ pub struct Item {
     /// What to do about it; empty when it passed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+    /// It failed because the other side did not answer, not because of what it answered.
+    #[serde(skip)]
+    pub unreachable: bool,
+    /// It does not count for this start.
+    #[serde(skip)]
+    pub softened: bool,
 }
 
 impl Item {
     /// An item that is as it should be.
     pub fn pass(id: &'static str, finding: impl Into<String>) -> Self {
-        Self { id, subject: String::new(), level: Level::Pass, finding: finding.into(), remedy: String::new() }
+        Self {
+            id,
+            subject: String::new(),
+            level: Level::Pass,
+            finding: finding.into(),
+            remedy: String::new(),
+            unreachable: false,
+            softened: false,
+        }
     }
 
     /// An item with a drawback.
@@ -64,6 +94,23 @@ impl Item {
     pub fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = subject.into();
         self
+    }
+
+    /// Says that the other side did not answer: a later start waits for it instead of refusing.
+    #[must_use]
+    pub fn unreachable(mut self) -> Self {
+        self.unreachable = true;
+        self
+    }
+
+    /// Whether it speaks of one delivery only, which parks alone.
+    pub fn is_of_delivery(&self) -> bool {
+        self.id.starts_with("kafka.")
+    }
+
+    /// Lets this start go on in spite of it.
+    pub fn soften(&mut self) {
+        self.softened = true;
     }
 }
 
@@ -90,7 +137,7 @@ impl Report {
     pub fn verdict(&self, accept: &[String], accept_all: bool) -> Verdict {
         let accepted = |item: &&Item| accept_all || accept.iter().any(|id| id == item.id);
         let mut verdict = Verdict::Ready;
-        for item in &self.items {
+        for item in self.items.iter().filter(|item| !item.softened) {
             match item.level {
                 Level::Fail => return Verdict::Failed,
                 Level::Warn if !accepted(&item) => verdict = Verdict::Unaccepted,
@@ -103,6 +150,22 @@ impl Report {
     /// How many items came out so.
     pub fn count(&self, level: Level) -> usize {
         self.items.iter().filter(|item| item.level == level).count()
+    }
+}
+
+/// Aligned for a terminal: level, id, what it is about, finding; the remedy on a line of its own.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.items.iter().map(|i| i.id.len()).max().unwrap_or(0);
+        for item in &self.items {
+            let about = if item.subject.is_empty() { String::new() } else { format!("{}: ", item.subject) };
+            writeln!(f, "{:4}  {:width$}  {about}{}", item.level.name(), item.id, item.finding)?;
+            if !item.remedy.is_empty() {
+                writeln!(f, "      {:width$}  -> {}", "", item.remedy)?;
+            }
+        }
+        let count = |level| self.count(level);
+        writeln!(f, "{} passed, {} warned, {} failed", count(Level::Pass), count(Level::Warn), count(Level::Fail))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Addresses: how a person names a place in the log. Parsing only says what was meant; resolving asks the
-//! store's catalogue and sparse index, never a scan of the log.
+//! Addresses: how a person names a place in the log. Parsing only says what was meant; what it
+//! leads to is looked up in [`resolve`](super::resolve).
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub enum Address {
     Time(i64),
     /// The first transaction that is not in this GTID set (MySQL) or position (MariaDB).
     Gtid(String),
-    /// The first transaction that starts at or behind this offset of this binlog file.
+    /// The first transaction that ends behind this offset of this binlog file.
     File {
         /// Name of the binlog file, as the server lists it.
         file: String,

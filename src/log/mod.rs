@@ -6,7 +6,10 @@
 pub mod address;
 mod checkpoint;
 mod context;
+pub mod resolve;
 mod schema;
+pub mod tally;
+pub mod walk;
 
 pub use checkpoint::{Checkpoint, SourcePosition};
 pub use context::{Context, ContextError, ContextWriter};

@@ -110,20 +110,27 @@ fn start(policy: Policy, script: &'static [Option<Class>]) -> Scripted {
     let (l, c, s) = (Arc::clone(&lives), control.clone(), shutdown.clone());
     let supervisor = tokio::spawn(async move {
         let task = handle.task().clone();
-        supervise("orders", &task, policy, &c, &s, move |token| {
-            let n = l.fetch_add(1, Ordering::SeqCst) as usize;
-            let handle = handle.clone();
-            async move {
-                match script[n.min(script.len() - 1)] {
-                    Some(class) => Err(Box::new(Broken(class)) as Box<dyn Failure>),
-                    None => {
-                        handle.set_state(State::Running);
-                        token.cancelled().await;
-                        Ok(())
+        supervise(
+            "orders",
+            &task,
+            move || policy,
+            &c,
+            &s,
+            move |token| {
+                let n = l.fetch_add(1, Ordering::SeqCst) as usize;
+                let handle = handle.clone();
+                async move {
+                    match script[n.min(script.len() - 1)] {
+                        Some(class) => Err(Box::new(Broken(class)) as Box<dyn Failure>),
+                        None => {
+                            handle.set_state(State::Running);
+                            token.cancelled().await;
+                            Ok(())
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
         .await
     });
     Scripted { lives, control, shutdown, status, supervisor }
@@ -211,9 +218,9 @@ async fn a_panic_parks_its_own_task_only() {
     let s = shutdown.clone();
     let run = {
         let task = task.clone();
-        tokio::spawn(
-            async move { supervise("orders", &task, POLICY, &control, &s, |_| async { panic!("bad byte") }).await },
-        )
+        tokio::spawn(async move {
+            supervise("orders", &task, || POLICY, &control, &s, |_| async { panic!("bad byte") }).await
+        })
     };
     task.watch().wait_for(|s| *s == State::Parked).await.unwrap();
     assert_eq!(task.problem().unwrap().reason, "internal error: bad byte");
