@@ -99,6 +99,12 @@ pub enum FormatError {
         /// Its character set.
         charset: &'static str,
     },
+    /// A key column that no image of the row holds.
+    #[error("the row does not hold its key column {column}")]
+    KeyMissing {
+        /// The column.
+        column: String,
+    },
     /// Differences of a partial JSON update, and no document to apply them to.
     #[error("column {column} holds a partial json update, and the row has no before image of it")]
     NoJsonBase {

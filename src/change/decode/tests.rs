@@ -1,13 +1,8 @@
 use relay_store::{BlockContext, Commit, EntryHeader, Read, Store, StoreOptions};
 
 use super::*;
+use crate::change::binlog_rows::*;
 use crate::log::{ContextWriter, TableDefinition, flag, kind};
-
-#[path = "../../../tests/support/binlog_rows.rs"]
-#[expect(dead_code, reason = "shared with benches, which use other parts of it")]
-mod binlog_rows;
-
-use binlog_rows::*;
 
 const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
 

@@ -7,15 +7,10 @@ use serde_json::Value as Json;
 use super::*;
 use crate::binlog::RowsEvent;
 use crate::binlog::event::{Checksum, Dialect, Event, FormatDescription};
+use crate::change::binlog_rows::*;
 use crate::change::plan::Planner;
 use crate::change::{EventPlace, TxInfo};
 use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
-
-#[path = "../../../tests/support/binlog_rows.rs"]
-#[expect(dead_code, reason = "shared with benches, which use other parts of it")]
-mod binlog_rows;
-
-use binlog_rows::*;
 
 const UTF8MB4: u16 = 255;
 const BINARY: u16 = 63;
@@ -446,4 +441,37 @@ fn documents_are_rebuilt_from_their_differences() {
     let message = scene.write(&CanalOptions::default(), 0).expect("a row").remove(0);
     assert!(message.contains(r#""doc":"{\"a\": 2}""#), "{message}");
     assert!(message.contains(r#""old":[{"doc":"{\"a\": 1}"}]"#), "{message}");
+}
+
+#[test]
+fn keys_hash_and_print_by_key_order_and_side() {
+    use crate::format::key::{KeyColumns, Side};
+    use crate::format::partition::KeyHash;
+
+    let columns = vec![varchar("b", 8, UTF8MB4, 4).key(), int("a", 3, false).key(), blob("note", 2, UTF8MB4)];
+    let map = table_map(9, "shop", "t", &columns, true);
+    let images = [image(&[text("x"), le(1, 4), None]), image(&[text("y"), le(1, 4), text("n")])];
+    let scene = Scene::new(&map, rows(31, 9, &columns, &images, 0), None);
+    let event = Event::parse(&scene.rows, Checksum::None).expect("an event");
+    let event = RowsEvent::parse(&event, &scene.description).expect("rows");
+    let view = event.rows(&scene.plan.defs).next().expect("a row").expect("a row");
+    let row = RowChange { index: 0, before: view.before, after: view.after };
+
+    let mut renderer = Renderer::new(CanalOptions::default().text(TimeZone::UTC));
+    let key = KeyColumns::of(&scene.plan);
+    let mut hash = |side| key.hash(&scene.plan, &row, side, &mut renderer, &mut Vec::new());
+    let expected = |parts: [&str; 2]| {
+        let mut hash = KeyHash::default();
+        parts.iter().for_each(|part| hash.add(Some(part)));
+        Ok(hash.value())
+    };
+    assert_eq!(hash(Side::Before), expected(["x", "1"]));
+    assert_eq!(hash(Side::After), expected(["y", "1"]));
+    assert_eq!(key.changed(&row), Ok(true));
+    let by_a = KeyColumns::named(&scene.plan, &["A"]).expect("a column");
+    assert_eq!(by_a.changed(&row), Ok(false));
+    assert!(KeyColumns::named(&scene.plan, &["zz"]).is_err());
+    let mut out = Vec::new();
+    key.write_object(&scene.plan, &row, Side::After, &mut renderer, &mut out).expect("a key");
+    assert_eq!(String::from_utf8_lossy(&out), r#"{"b":"y","a":"1"}"#);
 }
