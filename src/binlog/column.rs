@@ -1,6 +1,7 @@
 //! One column of a table map: how its values lie on the wire, and what the map says of it.
 
 use super::error::{DecodeError, Result};
+use super::event::Dialect;
 use super::reader::Reader;
 
 /// A column type as it appears in table maps (`enum_field_types`), with `STRING` already split into STRING, ENUM, SET.
@@ -52,9 +53,19 @@ impl WireType {
         matches!(self.0, 1..=5 | 8 | 9 | 13 | 246)
     }
 
-    /// Whether the server writes a collation for it (63, `binary`, when it holds bytes).
-    pub fn is_character(self) -> bool {
-        matches!(self.0, 15 | 140 | 141 | 249..=254)
+    /// Whether the server writes a collation for it (63, `binary`, when it holds bytes). Each dialect counts one type
+    /// in that the other leaves out.
+    pub fn has_collation(self, dialect: Dialect) -> bool {
+        match self {
+            WireType::VECTOR => dialect == Dialect::MySql,
+            WireType::GEOMETRY => dialect == Dialect::MariaDB,
+            WireType(other) => matches!(other, 15 | 140 | 141 | 249..=254),
+        }
+    }
+
+    /// A time of before MySQL 5.6.4, whose fraction (MariaDB 5.3 and later) no table map tells.
+    pub fn is_old_time(self) -> bool {
+        matches!(self, WireType::TIMESTAMP | WireType::DATETIME | WireType::TIME)
     }
 
     fn is_blob(self) -> bool {
@@ -161,6 +172,20 @@ impl ColumnDef {
     /// Its details, as [`new`](Self::new) has them.
     pub fn meta(&self) -> u16 {
         self.meta
+    }
+
+    /// Says how many digits of fraction a column with [`WireType::is_old_time`] keeps, which its schema knows and the
+    /// table map does not. Rows read without it are cut in the wrong places.
+    ///
+    /// # Errors
+    /// When there are more than six, or the type is another.
+    pub fn set_fraction_digits(&mut self, digits: u8) -> Result<()> {
+        if !self.wire.is_old_time() {
+            return Err(DecodeError::Invalid { what: "type of an old time", value: self.wire.0.into() });
+        }
+        self.width = width(self.wire, digits.into())?;
+        self.meta = digits.into();
+        Ok(())
     }
 
     #[inline]

@@ -11,6 +11,7 @@
 //! | [`rows`] | rows events to row images; cells that are cheap to pass by |
 //! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
 //! | [`json`], [`float`] | the server's binary JSON to the text it prints, partial updates applied |
+//! | [`network`] | MariaDB's INET4, INET6 and UUID |
 //! | [`compressed`] | MariaDB's compressed events and columns |
 //! | [`error`] | the one error type; `reader` is the bounds-checked cursor under all of it |
 
@@ -22,6 +23,7 @@ pub mod event;
 pub mod float;
 pub mod gtid;
 pub mod json;
+pub mod network;
 pub(crate) mod reader;
 pub mod rows;
 pub mod table_map;

@@ -15,7 +15,7 @@
 
 use super::column::{ColumnDef, KeyPart, WireType, read_column};
 use super::error::{DecodeError, Result};
-use super::event::{Event, EventType, FormatDescription};
+use super::event::{Dialect, Event, EventType, FormatDescription};
 use super::reader::Reader;
 
 /// The table of the rows events that name its id.
@@ -106,7 +106,7 @@ impl<'a> TableMap<'a> {
             let field = r.u8("table metadata field")?;
             let value = Reader::new(r.lenenc_bytes("table metadata field")?);
             full |= field == COLUMN_NAME;
-            read_metadata(field, value, &mut columns)?;
+            read_metadata(field, value, &mut columns, description.dialect)?;
         }
         Ok(TableMap { table_id: head.table_id, database: head.database, table: head.table, columns, full })
     }
@@ -131,16 +131,17 @@ const ENUM_AND_SET_COLUMN_CHARSET: u8 = 11;
 const COLUMN_VISIBILITY: u8 = 12;
 const VECTOR_DIMENSION: u8 = 13;
 
-fn read_metadata(field: u8, mut r: Reader<'_>, columns: &mut [ColumnDef]) -> Result<()> {
+fn read_metadata(field: u8, mut r: Reader<'_>, columns: &mut [ColumnDef], dialect: Dialect) -> Result<()> {
+    let character = |w: WireType| w.has_collation(dialect);
     let enum_or_set = |w: WireType| w == WireType::ENUM || w == WireType::SET;
     match field {
         SIGNEDNESS => {
             let numeric = columns.iter_mut().filter(|c| c.wire().is_numeric());
             read_bits(&mut r, numeric, |c, bit| c.unsigned = Some(bit))?;
         }
-        DEFAULT_CHARSET => read_default_charset(&mut r, columns, WireType::is_character)?,
+        DEFAULT_CHARSET => read_default_charset(&mut r, columns, character)?,
         ENUM_AND_SET_DEFAULT_CHARSET => read_default_charset(&mut r, columns, enum_or_set)?,
-        COLUMN_CHARSET => read_charsets(&mut r, columns, WireType::is_character)?,
+        COLUMN_CHARSET => read_charsets(&mut r, columns, character)?,
         ENUM_AND_SET_COLUMN_CHARSET => read_charsets(&mut r, columns, enum_or_set)?,
         COLUMN_NAME => {
             for column in columns {

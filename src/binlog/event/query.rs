@@ -66,7 +66,7 @@ pub struct QueryStatus<'a> {
     /// Transaction id of an atomic DDL (MySQL 8).
     pub ddl_xid: Option<u64>,
     /// MariaDB: extra GTID flags (`MariadbGtid::EXTRA_*`) of the two phases of an ALTER.
-    pub alter_flags: Option<u16>,
+    pub alter_flags: Option<u8>,
     /// A variable that is not known here. Their lengths are not on the wire, so those after it were not read.
     pub unknown: Option<u8>,
 }
@@ -142,7 +142,7 @@ impl<'a> QueryStatus<'a> {
                 // MariaDB: transaction id of a DDL.
                 129 => s.ddl_xid = Some(r.u64(WHAT)?),
                 130 => {
-                    let flags = r.u16(WHAT)?;
+                    let flags = r.u8(WHAT)?;
                     // COMMIT or ROLLBACK ALTER name the seq no of their START ALTER.
                     if flags & 0xC != 0 {
                         r.u64(WHAT)?;
@@ -215,7 +215,7 @@ mod tests {
         s.extend([7, 1, 0, 8, 33, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 11, 1, b'u', 1, b'h']);
         s.extend([12, 2, b'a', 0, b'b', b'c', 0, 12, 254, 13, 1, 0, 0, 16, 1, 17, 9, 0, 0, 0, 0, 0, 0, 0]);
         s.extend([18, 255, 0, 19, 0, 20, 1, 128, 2, 0, 0, 129, 8, 0, 0, 0, 0, 0, 0, 0]);
-        s.extend([130, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        s.extend([130, 4, 1, 2, 3, 4, 5, 6, 7, 8]);
         s
     }
 

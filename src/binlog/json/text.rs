@@ -140,9 +140,9 @@ fn write_opaque(wire: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
 fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (i, group) in bytes.chunks(3).enumerate() {
-        // The server's encoder breaks lines every 76 characters.
+        // The server's encoder breaks lines every 76 characters, and the breaks are escaped as in any string.
         if i > 0 && i % 19 == 0 {
-            out.push(b'\n');
+            out.extend_from_slice(b"\\n");
         }
         let v = group.iter().fold(0u32, |v, &b| v << 8 | u32::from(b)) << (8 * (3 - group.len()));
         for place in 0..4 {
