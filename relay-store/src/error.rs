@@ -56,6 +56,22 @@ impl StorageError {
         StorageError::Damaged { what: what.into(), detail: detail.to_string() }
     }
 
+    /// Whether the system refuses for a reason that no rebuild cures.
+    pub(crate) fn is_refused_or_full(&self) -> bool {
+        let kind = match self {
+            StorageError::Io { source, .. } => source.kind(),
+            StorageError::Meta { source: sled::Error::Io(source), .. } => source.kind(),
+            _ => return false,
+        };
+        matches!(
+            kind,
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+        )
+    }
+
     /// Whether the disk or the quota is full: worth another try when there is room.
     pub(crate) fn is_full(&self) -> bool {
         match self {

@@ -24,7 +24,8 @@
 //!
 //! | look in | for |
 //! |---|---|
-//! | `store.rs`, `recover.rs` | opening: what is cut, what is named as lost |
+//! | `store.rs`, `format.rs` | opening, and what makes a directory a store |
+//! | `recover.rs`, `rebuild.rs` | where the log ends: what is cut, what is named as lost, meta rebuilt |
 //! | `append.rs`, `queue.rs`, `writer.rs` | the way of an entry to the disk |
 //! | `block.rs`, `segment/` | bytes |
 //! | `meta/` | what sled holds |
@@ -38,16 +39,19 @@ mod append;
 mod block;
 mod clock;
 mod cursor;
+mod disk;
 mod durable;
 mod end;
 mod entry;
 mod error;
+mod format;
 mod lockfile;
 mod meta;
 mod options;
 mod queue;
 mod read;
 mod read_only;
+mod rebuild;
 mod recover;
 mod segment;
 mod seq;

@@ -70,6 +70,8 @@ pub enum Read {
 /// A block as it is stored, to be checked and decompressed elsewhere.
 #[derive(Debug)]
 pub struct RawBlock {
+    /// Told when it does not verify.
+    view: Arc<LogView>,
     head: BlockHead,
     stored: Vec<u8>,
     segment: u64,
@@ -114,12 +116,13 @@ impl RawBlock {
         let meta = &self.head.meta;
         let (from, through) = (self.from, self.through);
         let (segment, offset) = (self.segment, self.head.offset);
+        let view = self.view.clone();
+        let (first, last) = (Seq(header.first_seq), Seq(header.last_seq()));
         let damaged = |error: block::BlockError| {
-            ReadError::Gap(Gap {
-                first: Seq(from),
-                last: Seq(through),
-                reason: GapReason::Damaged { segment: Seq(segment), offset, what: error.to_string() },
-            })
+            let (segment, what) = (Seq(segment), error.to_string());
+            view.lock().add_damage(Damage { segment, offset, first, last, what: what.clone() });
+            let reason = GapReason::Damaged { segment, offset, what };
+            ReadError::Gap(Gap { first: Seq(from), last: Seq(through), reason })
         };
         let context = meta.context_len as usize;
         let closings_len = meta.closings_len as usize;
@@ -257,6 +260,7 @@ pub struct Reader {
 struct Plan {
     segment: u64,
     last_seq: u64,
+    /// Last seq that may be given.
     visible: u64,
     active: bool,
     start: Option<u64>,
@@ -326,6 +330,9 @@ impl Reader {
                 reason: GapReason::Damaged { segment: Seq(from), offset: 0, what: "no segment holds it".to_owned() },
             }));
         };
+        // A block may reach into a range that is lost as a whole: what of it is good stays unread with the rest.
+        let visible =
+            view.gaps.iter().find(|gap| gap.first.0 > from).map_or(visible, |gap| visible.min(gap.first.0 - 1));
         let active = view.active.first_seq == record.first_seq;
         let last_seq = if active { view.active.last_seq } else { record.last_seq };
         Ok(Plan {
@@ -344,10 +351,18 @@ impl Reader {
             self.index = None;
             self.file = None;
             let path = path(&self.view.log_dir, plan.segment);
-            match SegmentFile::open(&path) {
-                Ok(Ok(file)) if file.header.first_seq == plan.segment => self.file = Some(file),
-                Ok(Ok(_)) => return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, "segment is another one"))),
-                Ok(Err(what)) => return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, what))),
+            let uuid = self.view.lock().mark.uuid;
+            match SegmentFile::open_or_salvage(&path, uuid, plan.segment) {
+                Ok((file, problem)) => {
+                    if let Some(what) = problem {
+                        // Its blocks are readable without it.
+                        let (segment, first) = (Seq(plan.segment), Seq(plan.segment));
+                        let last = first.prev();
+                        let what = what.to_owned();
+                        self.view.lock().add_damage(Damage { segment, offset: 0, first, last, what });
+                    }
+                    self.file = Some(file);
+                }
                 Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                     if self.view.live && self.view.lock().segments.contains_key(&plan.segment) {
                         return Ok(Some(self.damaged(from, plan.last_seq, plan, 0, "segment file is missing")));
@@ -361,8 +376,17 @@ impl Reader {
         if !plan.active && self.index.is_none() {
             let index = match file.footer()? {
                 Some(index) => index,
-                // A damaged footer loses nothing: the blocks tell the same.
-                None => scan::scan(file, file.len()?, false)?.index,
+                // A damaged footer alone loses nothing: the blocks tell the same.
+                None => {
+                    let len = file.len()?;
+                    let scan = scan::scan(file, len, false)?;
+                    let named = name_losses(&self.view, plan, &scan);
+                    self.index = Some(scan.index);
+                    if named {
+                        return Ok(None);
+                    }
+                    return self.read_planned(from, plan);
+                }
             };
             self.index = Some(index);
         }
@@ -435,7 +459,16 @@ impl Reader {
                 Err(BlockReadError::Storage(error)) => return Err(error.into()),
             }
         };
-        Ok(Read::Block(RawBlock { head, stored, segment: plan.segment, from, through, hidden, skipped }))
+        Ok(Read::Block(RawBlock {
+            view: self.view.clone(),
+            head,
+            stored,
+            segment: plan.segment,
+            from,
+            through,
+            hidden,
+            skipped,
+        }))
     }
 
     fn hidden_between(&self, first: u64, last: u64, plan: &Plan) -> Option<Vec<(u64, u64)>> {
@@ -528,6 +561,29 @@ impl Reader {
             None => Ok(None),
         }
     }
+}
+
+/// Names what a segment without a footer lost, together with transactions whose outcome is lost with it. Gives whether
+/// anything was new.
+fn name_losses(log: &LogView, plan: &Plan, scan: &scan::Scan) -> bool {
+    let mut view = log.lock();
+    let next = view.segments.range(plan.segment + 1..).next().map(|(first, _)| first - 1);
+    let segment_last = next.unwrap_or(plan.last_seq);
+    let mut losses: Vec<(u64, u64, u64, String)> =
+        scan.bad.iter().map(|bad| (bad.first, bad.last, bad.offset, bad.what.clone())).collect();
+    if scan.index.last_seq < segment_last {
+        let first = scan.index.open_tx.unwrap_or(scan.index.last_seq + 1);
+        losses.push((first, segment_last, scan.index.end, "the segment's end is missing".to_owned()));
+    }
+    let mut named = false;
+    for (first, last, offset, what) in losses {
+        let (segment, first, last) = (Seq(plan.segment), Seq(first), Seq(last));
+        view.add_damage(Damage { segment, offset, first, last, what: what.clone() });
+        // What a known gap covers already keeps its reason.
+        let known = view.gaps.iter().any(|gap| gap.first <= last && first <= gap.last);
+        named |= !known && view.add_gap(Gap { first, last, reason: GapReason::Damaged { segment, offset, what } });
+    }
+    named
 }
 
 fn read_schema(file: &mut SegmentFile, offset: u64, id: u64) -> Result<Option<Vec<u8>>, ReadError> {

@@ -1,33 +1,33 @@
-//! Opening: tells a store from anything else, takes the lock, and finds where the log ends.
+//! Opening: finds where the log ends. Below the mark everything must verify, else it is a named loss; above it everything
+//! is cut. The mark is believed unless something proves that meta has lost a commit; then meta is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirBuilder;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Ballast};
 use crate::end::{LogEnd, PreparedRange};
 use crate::error::{OpenError, StorageError};
-use crate::lockfile::{LockFile, is_refused};
-use crate::meta::catalogue::{self, RangeRecord, SegmentRecord, SegmentState};
+use crate::lockfile::LockFile;
+use crate::meta::catalogue::{self, RangeRecord, SegmentRecord, SegmentState, put_gap};
 use crate::meta::cursor::CursorRecord;
 use crate::meta::db::{self, Batch, Contents, Db};
 use crate::meta::mark::{self, Mark, Published};
 use crate::meta::schema::SchemaRecord;
 use crate::meta::{key_number, prefix};
 use crate::options::StoreOptions;
-use crate::read::Gap;
+use crate::read::{Gap, GapReason};
+use crate::segment::footer::SegmentIndex;
 use crate::segment::read::SegmentFile;
+use crate::segment::scan::{self, BadStretch, Scan};
 use crate::segment::write::{SegmentWriter, sync_dir};
-use crate::segment::{self, SegmentHeader, scan};
+use crate::segment::{self, SegmentHeader};
 use crate::seq::Seq;
 use crate::store::OpenReport;
-use crate::view::{LogView, View};
+use crate::view::{Damage, LogView, View};
+use crate::{format, rebuild};
 
-/// The format that this release writes.
-const FORMAT: u32 = 1;
-/// Names that belong to a store.
-const OWN_NAMES: [&str; 6] = ["LOCK", "FORMAT", "FORMAT.new", "meta", "log", "ballast"];
+/// Free bytes that sled needs to open and to take the first batches.
+const OPEN_BYTES: u64 = 2 << 20;
 
 /// An opened store, before its writer thread runs.
 pub(crate) struct Recovered {
@@ -40,6 +40,7 @@ pub(crate) struct Recovered {
     pub view: LogView,
     pub cursors: Vec<CursorRecord>,
     pub schemas: BTreeMap<u64, Option<u64>>,
+    pub ballast: Ballast,
     pub report: OpenReport,
 }
 
@@ -94,162 +95,114 @@ impl MetaState {
     }
 }
 
+/// The log's directory and whose it is.
+pub(crate) struct Site<'a> {
+    pub dir: &'a Path,
+    pub log_dir: PathBuf,
+    pub uuid: [u8; 16],
+    /// The published mark of this store, if it is whole: a witness of what meta must hold.
+    pub published: Option<Mark>,
+}
+
 /// Opens or creates the store in `dir`.
 pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Recovered, OpenError> {
-    let created = prepare_dir(dir)?;
+    format::prepare_dir(dir)?;
     let lock = LockFile::take(dir)?;
-    if read_format(dir)?.is_none() {
-        create(dir)?;
+    let mut ballast = Ballast::new(dir, options.ballast_bytes);
+    if disk::free_bytes(dir)? < OPEN_BYTES + ballast.bytes && ballast.present {
+        ballast.release()?;
     }
+    let free = disk::free_bytes(dir)?;
+    if free < OPEN_BYTES {
+        return Err(OpenError::DiskFull { dir: dir.to_owned(), free, needed: OPEN_BYTES });
+    }
+    let identity = format::identify(dir)?;
     let log_dir = dir.join("log");
-    let (db, contents) = Db::open(&dir.join("meta"))?;
-    let state = MetaState::decode(contents)?;
-    go_on(dir, log_dir, lock, db, state, OpenReport { created, ..OpenReport::default() }, options)
-}
-
-/// Makes the directory when it is missing, and refuses one that holds something else. Gives whether it is new.
-fn prepare_dir(dir: &Path) -> Result<bool, OpenError> {
-    let refuse = |source: std::io::Error, action| {
-        if is_refused(&source) {
-            OpenError::ReadOnly { dir: dir.to_owned(), source }
-        } else {
-            StorageError::io(action, dir, source).into()
+    let published = mark::read_published(&log_dir)?.filter(|mark| mark.uuid == identity.uuid);
+    let site = Site { dir, log_dir, uuid: identity.uuid, published };
+    let mut report = OpenReport { created: identity.created, ..OpenReport::default() };
+    if identity.restored {
+        report.format_restored = true;
+        tracing::error!(dir = %dir.display(), "FORMAT was missing or damaged; restored from a segment header");
+    }
+    let (db, state) = match open_meta(&site) {
+        Ok(opened) => opened,
+        Err(MetaProblem::Error(error)) => return Err(error),
+        Err(MetaProblem::Damaged { what, salvaged }) => {
+            tracing::error!(dir = %dir.display(), problem = %what, "meta is damaged and is rebuilt from the segments");
+            rebuild::rebuild(&site, what, salvaged, &mut report)?
         }
     };
-    match std::fs::read_dir(dir) {
-        Ok(entries) => {
-            let mut format = false;
-            let mut foreign = None;
-            for entry in entries {
-                let name = entry.map_err(|error| refuse(error, "list"))?.file_name();
-                let name = name.to_string_lossy().into_owned();
-                format |= name == "FORMAT";
-                let own = OWN_NAMES.contains(&name.as_str()) || name.starts_with("meta.bad-");
-                if !own && name != "lost+found" {
-                    foreign = Some(name);
-                }
-            }
-            match foreign {
-                Some(found) if !format => Err(OpenError::NotAStore { dir: dir.to_owned(), found }),
-                _ => Ok(!format),
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| refuse(error, "create"))?;
-            Ok(true)
-        }
-        Err(error) => Err(refuse(error, "list")),
-    }
+    go_on(&site, lock, db, state, ballast, report)
 }
 
-/// The uuid in `FORMAT`; `None` when there is no such file.
-///
-/// ```text
-/// relay-store FORMAT\n
-/// uuid HEX\n
-/// crc HEX\n            CRC32 of the lines before
-/// ```
-fn read_format(dir: &Path) -> Result<Option<[u8; 16]>, OpenError> {
-    let path = dir.join("FORMAT");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StorageError::io("read", &path, error).into()),
+/// Why meta cannot be used.
+enum MetaProblem {
+    /// A rebuild would not cure it.
+    Error(OpenError),
+    /// It is damaged, or behind what was committed.
+    Damaged { what: String, salvaged: Option<Box<MetaState>> },
+}
+
+fn open_meta(site: &Site<'_>) -> Result<(Db, MetaState), MetaProblem> {
+    let meta_dir = site.dir.join("meta");
+    let damaged = |what: String| MetaProblem::Damaged { what, salvaged: None };
+    // sled would make a new, empty database where its file is missing.
+    if !meta_dir.join("db").is_file() {
+        return Err(damaged("meta/db is missing".to_owned()));
+    }
+    let opened = Db::open(&meta_dir);
+    let (db, contents) = match opened {
+        Ok(opened) => opened,
+        Err(error) if db::is_locked(&error) => {
+            return Err(MetaProblem::Error(OpenError::Locked { dir: site.dir.to_owned(), pid: None }));
+        }
+        Err(error) if error.is_refused_or_full() => return Err(MetaProblem::Error(error.into())),
+        Err(error) => return Err(damaged(error.to_string())),
     };
-    let damaged = |detail: &str| OpenError::Damaged { dir: dir.to_owned(), detail: format!("FORMAT: {detail}") };
-    let mut lines = text.lines();
-    let version = lines.next().and_then(|line| line.strip_prefix("relay-store ")).and_then(|v| v.parse::<u32>().ok());
-    let Some(version) = version else { return Err(damaged("its first line is not \"relay-store N\"")) };
-    if version > FORMAT {
-        return Err(OpenError::NewerFormat { dir: dir.to_owned(), found: version, supported: FORMAT });
-    }
-    let uuid = lines.next().and_then(|line| line.strip_prefix("uuid ")).and_then(parse_hex);
-    let crc = lines.next().and_then(|line| line.strip_prefix("crc ")).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    match (uuid, crc) {
-        (Some(uuid), Some(crc)) if crc32fast::hash(format_lines(version, &uuid).as_bytes()) == crc => Ok(Some(uuid)),
-        _ => Err(damaged("its checksum is wrong")),
+    let state = MetaState::decode(contents).map_err(|error| damaged(error.to_string()))?;
+    let problem = match &state.mark {
+        None => Some("it has no commit mark".to_owned()),
+        Some(mark) if mark.uuid != site.uuid => Some("it belongs to another store".to_owned()),
+        Some(mark) => lost_commit(site, mark, &state).map_err(|error| MetaProblem::Error(error.into()))?,
+    };
+    match problem {
+        None => Ok((db, state)),
+        Some(what) => Err(MetaProblem::Damaged { what, salvaged: Some(Box::new(state)) }),
     }
 }
 
-fn format_lines(version: u32, uuid: &[u8; 16]) -> String {
-    let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("relay-store {version}\nuuid {hex}\n")
-}
-
-fn parse_hex(hex: &str) -> Option<[u8; 16]> {
-    let mut out = [0u8; 16];
-    if hex.len() != 32 || !hex.is_ascii() {
-        return None;
+/// Whether something proves that meta has held more than it does: sled loses its newest batches silently when its
+/// file is damaged near the end, and cutting the log at such a mark would take away what was acknowledged.
+fn lost_commit(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Option<String>, StorageError> {
+    if let Some(published) = &site.published
+        && published.commit_no > mark.commit_no
+    {
+        return Ok(Some(format!("it ends at commit {}, commit {} was published", mark.commit_no, published.commit_no)));
     }
-    for (index, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[index * 2..index * 2 + 2], 16).ok()?;
+    if !state.segments.contains_key(&mark.segment) {
+        return Ok(Some("the catalogue lacks the active segment".to_owned()));
     }
-    Some(out)
-}
-
-fn write_format(dir: &Path, uuid: &[u8; 16]) -> Result<(), StorageError> {
-    let lines = format_lines(FORMAT, uuid);
-    let text = format!("{lines}crc {:08x}\n", crc32fast::hash(lines.as_bytes()));
-    let new = dir.join("FORMAT.new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(|error| StorageError::io("create", &new, error))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|error| StorageError::io("write", &new, error))?;
-    std::fs::rename(&new, dir.join("FORMAT")).map_err(|error| StorageError::io("rename", &new, error))?;
-    sync_dir(dir)
-}
-
-/// Creates an empty store. `FORMAT` comes last, so that a creation that was cut off is begun anew.
-fn create(dir: &Path) -> Result<[u8; 16], OpenError> {
-    let log_dir = dir.join("log");
-    if segment_files(&log_dir)?.iter().any(|&first| first != 1) {
-        return Err(OpenError::Damaged { dir: dir.to_owned(), detail: "FORMAT is missing beside segments".to_owned() });
-    }
-    for old in [dir.join("meta"), log_dir.clone()] {
-        match std::fs::remove_dir_all(&old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StorageError::io("remove", &old, error).into());
+    for first in segment_files(&site.log_dir)?.range(mark.segment..) {
+        let Ok(mut file) = SegmentFile::open(&segment::path(&site.log_dir, *first))? else { continue };
+        if file.header.uuid != site.uuid {
+            continue;
+        }
+        if first - 1 > mark.durable_seq {
+            return Ok(Some(format!("a segment begins at {first}, its mark is at {}", mark.durable_seq)));
+        }
+        // What lies above the mark is at most one group; its blocks say what was durable when they were written.
+        let from = if *first == mark.segment { mark.offset.max(1) - 1 } else { file.start - 1 };
+        let (mut at, len) = (from, file.len()?);
+        while let Some(head) = file.resync(at, len)? {
+            if head.header.durable_seq > mark.durable_seq {
+                let known = head.header.durable_seq;
+                return Ok(Some(format!("its mark is at {}, a block states {known}", mark.durable_seq)));
             }
-            _ => {}
+            at = head.end() - 1;
         }
     }
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
-        .map_err(|error| StorageError::io("set permissions of", dir, error))?;
-    make_dir(&log_dir)?;
-    make_dir(&dir.join("meta"))?;
-    let uuid: [u8; 16] = rand::random();
-    let header = SegmentHeader {
-        uuid,
-        first_seq: 1,
-        created_ms: crate::clock::now_ms(),
-        log_epoch: 1,
-        checkpoint: None,
-        running_max_us: 0,
-        open_tx: None,
-        visible_through: 0,
-        cursors: Vec::new(),
-    };
-    let segment = SegmentWriter::create(&log_dir, &header)?;
-    let (mut db, _) = Db::open(&dir.join("meta"))?;
-    let mut batch = Batch::default();
-    SegmentRecord::of_index(&segment.index, header.created_ms, segment.offset).put(&mut batch);
-    let mark = Mark { uuid, first_seq: 1, segment: 1, offset: segment.offset, log_epoch: 1, ..Mark::default() };
-    mark.put(&mut batch);
-    db.commit(batch)?;
-    drop(db);
-    sync_dir(dir)?;
-    write_format(dir, &uuid)?;
-    Ok(uuid)
-}
-
-fn make_dir(dir: &Path) -> Result<(), StorageError> {
-    DirBuilder::new().mode(0o700).create(dir).map_err(|error| StorageError::io("create", dir, error))
+    Ok(None)
 }
 
 /// The first seqs of the segment files in the directory.
@@ -262,86 +215,327 @@ pub(crate) fn segment_files(log_dir: &Path) -> Result<BTreeSet<u64>, StorageErro
     };
     for entry in entries {
         let entry = entry.map_err(|error| StorageError::io("list", log_dir, error))?;
-        files.extend(segment::parse_name(&entry.file_name().to_string_lossy()));
+        files.extend(segment::parse_name(&entry.file_name().to_string_lossy()).filter(|first| *first > 0));
     }
     Ok(files)
 }
 
-/// Goes on where the mark says: below it everything must verify, above it everything is cut.
-#[expect(clippy::too_many_arguments, reason = "the parts of a store being opened")]
+/// Goes on where the mark says.
 fn go_on(
-    dir: &Path,
-    log_dir: PathBuf,
+    site: &Site<'_>,
     lock: LockFile,
-    db: Db,
-    state: MetaState,
+    mut db: Db,
+    mut state: MetaState,
+    ballast: Ballast,
     mut report: OpenReport,
-    _options: &StoreOptions,
 ) -> Result<Recovered, OpenError> {
-    let damaged = |detail: String| OpenError::Damaged { dir: dir.to_owned(), detail };
-    let mark = state.mark.ok_or_else(|| damaged("meta has no commit mark".to_owned()))?;
-    let path = segment::path(&log_dir, mark.segment);
-    let mut file = SegmentFile::open(&path)?.map_err(|what| damaged(format!("{}: {what}", path.display())))?;
-    let scan = scan::scan(&mut file, mark.offset, true)?;
-    if let Some(bad) = scan.bad.first() {
-        return Err(damaged(format!("{} at offset {}: {}", path.display(), bad.offset, bad.what)));
-    }
-    if scan.index.end != mark.offset || scan.index.last_seq != mark.durable_seq {
-        return Err(damaged(format!(
-            "{} ends at seq {}, the mark is at {}",
-            path.display(),
-            scan.index.last_seq,
-            mark.durable_seq
-        )));
-    }
-    report.cut_bytes = file.len()?.saturating_sub(mark.offset);
-    drop(file);
-    for orphan in segment_files(&log_dir)?.range(mark.segment + 1..) {
-        let path = segment::path(&log_dir, *orphan);
-        std::fs::remove_file(&path).map_err(|error| StorageError::io("remove segment", &path, error))?;
-    }
-    let segment = SegmentWriter::resume(&log_dir, scan.index)?;
-    sync_dir(&log_dir)?;
-    let published = Published::open(&log_dir)?;
-    published.write(&mark)?;
-    let end = LogEnd {
+    let mut mark = state.mark.take().expect("looked at when meta was opened or rebuilt");
+    let mut batch = Batch::default();
+    finish_deletions(site, &mark, &mut state, &mut batch)?;
+    let mut view = View { gaps: std::mem::take(&mut state.gaps), ..View::default() };
+    check_sealed(site, &mark, &state, &mut view, &mut batch)?;
+    remove_orphans(site, &mark)?;
+
+    let tail = scan_tail(site, &mark, &state)?;
+    let clean = tail.as_ref().is_some_and(|scan| {
+        scan.bad.is_empty() && scan.index.end == mark.offset && scan.index.last_seq == mark.durable_seq
+    });
+    let mut end = LogEnd {
         last_seq: mark.durable_seq,
-        open_tx: segment.index.open_tx,
+        open_tx: None,
         visible_through: mark.visible_seq,
-        running_max_us: segment.index.running_max_us,
-        checkpoint: state.checkpoint,
-        prepared: state.prepared,
+        running_max_us: 0,
+        checkpoint: state.checkpoint.take(),
+        prepared: std::mem::take(&mut state.prepared),
     };
+    let segment = match tail {
+        Some(scan) if clean => {
+            let path = segment::path(&site.log_dir, mark.segment);
+            let len = std::fs::metadata(&path).map_err(|error| StorageError::io("read", &path, error))?.len();
+            report.cut_bytes = len.saturating_sub(mark.offset);
+            end.open_tx = scan.index.open_tx;
+            end.running_max_us = scan.index.running_max_us;
+            SegmentWriter::resume(&site.log_dir, scan.index)?
+        }
+        tail => {
+            let tail = match tail {
+                Some(tail) => tail,
+                None => missing_tail(site, &mark, &state)?,
+            };
+            let mut loss = Loss { site, mark: &mut mark, end: &mut end, view: &mut view, batch: &mut batch };
+            let sealed = loss.name(tail, &mut report);
+            lose_prepared(site, &view.gaps, sealed.first_seq, &mut end, &mut state, &mut batch)?;
+            let header = next_header(&mark, &end, &state.cursors);
+            let segment = SegmentWriter::create(&site.log_dir, &header)?;
+            let old = state.segments.get(&sealed.first_seq).map_or(0, |record| record.created_ms);
+            let sealed = SegmentRecord { created_ms: old, ..sealed };
+            let active = SegmentRecord::of_index(&segment.index, header.created_ms, segment.offset);
+            sealed.put(&mut batch);
+            active.put(&mut batch);
+            if let Some(checkpoint) = &end.checkpoint {
+                mark::put_checkpoint(&mut batch, checkpoint);
+            }
+            state.segments.insert(sealed.first_seq, sealed);
+            state.segments.insert(active.first_seq, active);
+            mark.segment = segment.index.first_seq;
+            mark.offset = segment.offset;
+            segment
+        }
+    };
+    sync_dir(&site.log_dir)?;
+    mark.commit_no += 1;
+    mark.put(&mut batch);
+    db.commit(batch)?;
+    let published = Published::open(&site.log_dir)?;
+    published.write(&mark)?;
     report.open_transaction = end.open_tx.map(|first| (Seq(first), Seq(end.last_seq)));
-    let mut segments = state.segments;
-    if let Some(active) = segments.get_mut(&mark.segment) {
+    report.damage.clone_from(&view.damage);
+    if let Some(active) = state.segments.get_mut(&mark.segment) {
         active.state = SegmentState::Active;
     }
-    let view = View {
-        mark: mark.clone(),
-        segments,
-        active: segment.index.clone(),
-        crossing: state.crossing,
-        gaps: state.gaps,
-        damage: Vec::new(),
-    };
-    let view = LogView::new(log_dir, true, view);
-    Ok(Recovered {
-        lock,
-        db,
-        segment,
-        published,
-        mark,
-        end,
-        view,
-        cursors: state.cursors,
-        schemas: state.schemas,
-        report,
-    })
+    view.mark = mark.clone();
+    view.segments = state.segments;
+    view.active = segment.index.clone();
+    view.crossing = state.crossing;
+    let view = LogView::new(site.log_dir.clone(), true, view);
+    let (cursors, schemas) = (state.cursors, state.schemas);
+    Ok(Recovered { lock, db, segment, published, mark, end, view, cursors, schemas, ballast, report })
 }
 
-/// Whether opening meta failed for a reason that a rebuild would not cure.
-#[expect(dead_code, reason = "used by the rebuild")]
-fn is_not_damage(error: &StorageError) -> bool {
-    db::is_locked(error)
+pub(crate) fn next_header(mark: &Mark, end: &LogEnd, cursors: &[CursorRecord]) -> SegmentHeader {
+    SegmentHeader {
+        uuid: mark.uuid,
+        first_seq: mark.durable_seq + 1,
+        created_ms: crate::clock::now_ms(),
+        log_epoch: mark.log_epoch,
+        checkpoint: end.checkpoint.clone(),
+        running_max_us: end.running_max_us,
+        open_tx: end.open_tx,
+        visible_through: end.visible_through,
+        cursors: cursors.to_vec(),
+    }
+}
+
+/// Removes files whose deletion was durable before the last life ended.
+fn finish_deletions(
+    site: &Site<'_>,
+    mark: &Mark,
+    state: &mut MetaState,
+    batch: &mut Batch,
+) -> Result<(), StorageError> {
+    let deleting: Vec<u64> = state
+        .segments
+        .values()
+        .filter(|record| record.state == SegmentState::Deleting)
+        .map(|record| record.first_seq)
+        .collect();
+    let files = segment_files(&site.log_dir)?;
+    // Below the log's start nothing but such leftovers can lie.
+    let leftovers = files.range(..mark.first_seq).filter(|first| !state.segments.contains_key(first)).copied();
+    for first in leftovers.chain(deleting.iter().copied().filter(|first| files.contains(first))) {
+        let path = segment::path(&site.log_dir, first);
+        std::fs::remove_file(&path).map_err(|error| StorageError::io("remove segment", &path, error))?;
+    }
+    for first in deleting {
+        SegmentRecord::delete(first, batch);
+        state.segments.remove(&first);
+    }
+    Ok(())
+}
+
+/// Looks at the sealed segments from outside: a file that is gone or too short is named now, not when it is read.
+fn check_sealed(
+    site: &Site<'_>,
+    mark: &Mark,
+    state: &MetaState,
+    view: &mut View,
+    batch: &mut Batch,
+) -> Result<(), StorageError> {
+    for record in state.segments.values().filter(|record| record.first_seq != mark.segment) {
+        let path = segment::path(&site.log_dir, record.first_seq);
+        let segment = Seq(record.first_seq);
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() < record.bytes => {
+                let what = format!("it has {} bytes, {} were sealed", metadata.len(), record.bytes);
+                let (first, last) = (segment, segment.prev());
+                view.add_damage(Damage { segment, offset: metadata.len(), first, last, what });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let what = "segment file is missing".to_owned();
+                let reason = GapReason::Damaged { segment, offset: 0, what: what.clone() };
+                let gap = Gap { first: segment, last: Seq(record.last_seq), reason };
+                if view.add_gap(gap.clone()) {
+                    put_gap(&gap, batch);
+                    view.add_damage(Damage { segment, offset: 0, first: segment, last: Seq(record.last_seq), what });
+                }
+            }
+            Err(error) => return Err(StorageError::io("read segment", &path, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Removes segments that were created and that no mark ever pointed into.
+fn remove_orphans(site: &Site<'_>, mark: &Mark) -> Result<(), StorageError> {
+    for first in segment_files(&site.log_dir)?.range(mark.segment + 1..) {
+        let path = segment::path(&site.log_dir, *first);
+        std::fs::remove_file(&path).map_err(|error| StorageError::io("remove segment", &path, error))?;
+    }
+    Ok(())
+}
+
+fn scan_tail(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Option<Scan>, StorageError> {
+    let path = segment::path(&site.log_dir, mark.segment);
+    let (mut file, problem) = match SegmentFile::open_or_salvage(&path, site.uuid, mark.segment) {
+        Ok(opened) => opened,
+        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(what) = problem else { return scan::scan(&mut file, mark.offset, true).map(Some) };
+    if let Some(before) = index_before(site, mark.segment, state)? {
+        file.header.log_epoch = before.log_epoch;
+        file.header.checkpoint = before.checkpoint;
+        file.header.running_max_us = before.running_max_us;
+        file.header.open_tx = before.open_tx;
+        file.header.visible_through = before.visible_through;
+    }
+    let mut scan = scan::scan(&mut file, mark.offset, true)?;
+    let (first, last) = (mark.segment, mark.segment - 1);
+    scan.bad.insert(0, BadStretch { offset: 0, until: file.start, first, last, what: what.to_owned() });
+    Ok(Some(scan))
+}
+
+/// What is known when the active segment's file is gone: what the segment before it ended with.
+fn missing_tail(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Scan, StorageError> {
+    let before = index_before(site, mark.segment, state)?.unwrap_or_default();
+    let (first, last) = (mark.segment, mark.segment - 1);
+    let index = SegmentIndex {
+        first_seq: first,
+        last_seq: last,
+        index: Vec::new(),
+        closed: Vec::new(),
+        schemas: Vec::new(),
+        times: None,
+        ..before
+    };
+    let what = "segment file is missing".to_owned();
+    Ok(Scan { index, bad: vec![BadStretch { offset: 0, until: 0, first, last, what }], durable_seq: 0 })
+}
+
+/// The index of the segment before the one that begins at `first_seq`.
+fn index_before(site: &Site<'_>, first_seq: u64, state: &MetaState) -> Result<Option<SegmentIndex>, StorageError> {
+    let Some(before) = state.segments.range(..first_seq).next_back().map(|(first, _)| *first) else {
+        return Ok(None);
+    };
+    let path = segment::path(&site.log_dir, before);
+    let mut file = match SegmentFile::open_or_salvage(&path, site.uuid, before) {
+        Ok((file, _)) => file,
+        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.footer()? {
+        Some(index) => Ok(Some(index)),
+        None => {
+            let len = file.len()?;
+            Ok(Some(scan::scan(&mut file, len, false)?.index))
+        }
+    }
+}
+
+/// What is lost below the mark is named; the log goes on behind the mark in a new log epoch and a new segment.
+struct Loss<'a, 'b> {
+    site: &'a Site<'b>,
+    mark: &'a mut Mark,
+    end: &'a mut LogEnd,
+    view: &'a mut View,
+    batch: &'a mut Batch,
+}
+
+impl Loss<'_, '_> {
+    /// Gives the record of the segment that is left as it is, for reading what of it is good.
+    fn name(&mut self, tail: Scan, report: &mut OpenReport) -> SegmentRecord {
+        let segment = Seq(self.mark.segment);
+        let durable = self.mark.durable_seq;
+        let Scan { index, bad, .. } = tail;
+        // A transaction that lost its end goes with it: it is read from the source again as a whole.
+        let lost_from =
+            (index.last_seq < durable).then(|| index.open_tx.unwrap_or(index.last_seq + 1).min(index.last_seq + 1));
+        for stretch in bad {
+            let last = lost_from.map_or(stretch.last, |from| stretch.last.min(from - 1));
+            let (first, last) = (Seq(stretch.first), Seq(last));
+            let (offset, what) = (stretch.offset, stretch.what);
+            if last >= first {
+                let reason = GapReason::Damaged { segment, offset, what: what.clone() };
+                self.add(Gap { first, last, reason }, report);
+            }
+            self.view.add_damage(Damage { segment, offset, first, last, what });
+        }
+        match lost_from {
+            Some(first) => {
+                let reason = if index.checkpoint.is_some() || self.end.checkpoint.is_none() {
+                    self.end.checkpoint.clone_from(&index.checkpoint);
+                    GapReason::LostEnd
+                } else {
+                    // Nothing says where to read it from again, so the newest checkpoint stays, and the loss is final.
+                    let what = "the log's end is lost, and every checkpoint before it".to_owned();
+                    GapReason::Damaged { segment, offset: index.end, what }
+                };
+                self.add(Gap { first: Seq(first), last: Seq(durable), reason }, report);
+                self.end.visible_through = durable;
+                self.mark.visible_seq = durable;
+            }
+            None => self.end.open_tx = index.open_tx,
+        }
+        self.end.running_max_us = index.running_max_us;
+        self.mark.log_epoch += 1;
+        let bytes = std::fs::metadata(segment::path(&self.site.log_dir, segment.0)).map_or(0, |meta| meta.len());
+        let mut record = SegmentRecord::of_index(&index, 0, bytes);
+        record.state = SegmentState::Sealed;
+        record.sealed_ms = crate::clock::now_ms();
+        record
+    }
+
+    fn add(&mut self, gap: Gap, report: &mut OpenReport) {
+        tracing::error!(dir = %self.site.dir.display(), %gap, "the log lost entries below its mark");
+        if self.view.add_gap(gap.clone()) {
+            put_gap(&gap, self.batch);
+            report.lost.push(gap);
+        }
+    }
+}
+
+/// After a loss meta's prepared ranges are not those of the log: one may be lost, and one whose commit was lost is
+/// needed again. What the kept segments say counts.
+fn lose_prepared(
+    site: &Site<'_>,
+    gaps: &[Gap],
+    last_segment: u64,
+    end: &mut LogEnd,
+    state: &mut MetaState,
+    batch: &mut Batch,
+) -> Result<(), StorageError> {
+    let mut replay = LogEnd::default();
+    for first in state.segments.keys().copied().filter(|first| *first <= last_segment) {
+        let path = segment::path(&site.log_dir, first);
+        let Ok((mut file, _)) = SegmentFile::open_or_salvage(&path, site.uuid, first) else { continue };
+        let index = match file.footer()? {
+            Some(index) => index,
+            None => {
+                let len = file.len()?;
+                scan::scan(&mut file, len, false)?.index
+            }
+        };
+        index.closed.iter().for_each(|closed| replay.close(closed));
+    }
+    let lost = |range: &PreparedRange| gaps.iter().any(|gap| gap.first <= range.last && range.first <= gap.last);
+    replay.prepared.retain(|range| !lost(range));
+    for range in &end.prepared {
+        RangeRecord::delete(prefix::PREPARED, range.first.0, batch);
+    }
+    for range in &replay.prepared {
+        RangeRecord { first: range.first.0, last: range.last.0, xid: range.xid.clone() }.put(prefix::PREPARED, batch);
+    }
+    end.prepared = replay.prepared;
+    Ok(())
 }

@@ -39,6 +39,8 @@ pub struct OpenReport {
     pub meta_rebuilt: Option<PathBuf>,
     /// Why it was rebuilt.
     pub meta_problem: Option<String>,
+    /// `FORMAT` was missing or damaged, and was restored from a segment header.
+    pub format_restored: bool,
     /// Cursors taken from a snapshot: paused, and possibly behind the truth.
     pub restored_cursors: Vec<String>,
 }
@@ -67,7 +69,7 @@ impl Store {
     /// See [`OpenError`]; nothing is changed by a failure, except that a rebuilt meta stays rebuilt.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
         check_options(&options)?;
-        let Recovered { lock: lock_file, db, segment, published, mark, end, view, cursors, schemas, report } =
+        let Recovered { lock: lock_file, db, segment, published, mark, end, view, cursors, schemas, ballast, report } =
             recover::open(dir, &options)?;
         let uuid = mark.uuid;
         let shared = Arc::new(Shared::new(
@@ -81,7 +83,7 @@ impl Store {
             schemas,
             db.reader(),
         ));
-        let writer = Writer::new(shared.clone(), db, segment, published, mark, end);
+        let writer = Writer::new(shared.clone(), db, segment, published, mark, end, ballast);
         let thread = std::thread::Builder::new()
             .name("relay-store".to_owned())
             .spawn(move || writer.run())

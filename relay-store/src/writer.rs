@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::block::{self, BlockHeader, BlockKind, BlockMeta, Closed, Place};
 use crate::cursor::{self, Change, CursorState, Request};
+use crate::disk::Ballast;
 use crate::durable::lock;
 use crate::end::LogEnd;
 use crate::error::{AppendError, CursorError, Poisoned, StorageError};
@@ -54,6 +55,7 @@ pub(crate) struct Writer {
     pub(crate) published: Published,
     pub(crate) mark: Mark,
     pub(crate) end: LogEnd,
+    pub(crate) ballast: Ballast,
     /// Taken from the queue, not durable yet.
     work: VecDeque<Item>,
     /// Items made durable since open; what barriers compare with.
@@ -99,6 +101,7 @@ impl Writer {
         published: Published,
         mark: Mark,
         end: LogEnd,
+        ballast: Ballast,
     ) -> Self {
         let in_segment = segment.index.schemas.iter().map(|(id, _)| *id).collect();
         Writer {
@@ -108,6 +111,7 @@ impl Writer {
             published,
             mark,
             end,
+            ballast,
             work: VecDeque::new(),
             done: 0,
             requests: Vec::new(),

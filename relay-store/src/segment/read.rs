@@ -98,6 +98,34 @@ impl SegmentFile {
         }
     }
 
+    /// Opens a segment whatever its header is like: uuid and first seq are all that its blocks need. Gives what is
+    /// wrong with the header; then its other fields say nothing.
+    pub(crate) fn open_or_salvage(
+        path: &Path,
+        uuid: [u8; 16],
+        first_seq: u64,
+    ) -> Result<(Self, Option<&'static str>), StorageError> {
+        let problem = match Self::open(path)? {
+            Ok(file) if file.header.first_seq == first_seq && file.header.uuid == uuid => return Ok((file, None)),
+            Ok(_) => "it is a segment of another place or store",
+            Err(problem) => problem,
+        };
+        let file = File::open(path).map_err(|error| StorageError::io("open segment", path, error))?;
+        let header = SegmentHeader {
+            uuid,
+            first_seq,
+            created_ms: 0,
+            log_epoch: 0,
+            checkpoint: None,
+            running_max_us: 0,
+            open_tx: None,
+            visible_through: 0,
+            cursors: Vec::new(),
+        };
+        let start = FIXED_LEN as u64;
+        Ok((SegmentFile { path: path.to_owned(), header, start, file, scratch: Vec::new() }, Some(problem)))
+    }
+
     /// Bytes of the file now.
     pub(crate) fn len(&self) -> Result<u64, StorageError> {
         let metadata = self.file.metadata().map_err(|error| StorageError::io("read segment", &self.path, error))?;
@@ -123,7 +151,9 @@ impl SegmentFile {
         if read_full(&self.file, &mut bytes, at).map_err(io)? < bytes.len() {
             return Ok(None);
         }
-        Ok(footer::decode(&bytes).filter(|index| index.first_seq == self.header.first_seq && index.end == at))
+        Ok(footer::decode(&bytes).filter(|index| {
+            index.first_seq == self.header.first_seq && index.end == at && index.last_seq >= index.first_seq - 1
+        }))
     }
 
     /// Header and meta of the block at `offset`, checked; `None` where the footer or the file's end is.

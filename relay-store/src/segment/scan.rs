@@ -47,6 +47,10 @@ pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, payloads: bool) -> Res
                         // The hole before this block is what the stretch before it lost.
                         Some(stretch) if stretch.until == offset && head.header.first_seq > expected => {
                             stretch.last = head.header.first_seq - 1;
+                            // How the transaction that was open before it ended is lost with it.
+                            if let Some(open) = index.open_tx.filter(|_| head.meta.tx_first != index.open_tx) {
+                                stretch.first = stretch.first.min(open);
+                            }
                         }
                         _ => bad.push(BadStretch {
                             offset,
