@@ -103,6 +103,7 @@ impl Queue {
                 let old_len = old.len();
                 old.clone_from(new);
                 state.bytes = state.bytes - old_len + bytes;
+                state.waiting_bytes = state.waiting_bytes - old_len + bytes;
             }
             _ => {
                 state.bytes += bytes;
