@@ -1,8 +1,152 @@
 //! From the source to the log: resume, read, check, append. No row is decoded here.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`run`] | one life: ask the server, choose where to resume, open the dump, follow it |
+//! | `follow.rs` | the loop: events in, blocks out, waiting for room |
+//! | `recorder.rs` | what happens to one event: verified, placed, grouped, selected, appended |
+//! | [`group`] | where a transaction begins and ends; what happens to a cut one |
+//! | `continuity.rs` | whether each event starts where the previous one ended |
+//! | [`unpack`] | compressed transactions and events |
+//! | [`position`] | where the stream resumes, and why it cannot |
+//! | [`facts`], [`source`] | what is known of the server, and how it is asked |
+//! | [`stream`] | the connection: login, TLS, packets, the dump |
 
+mod continuity;
+pub mod error;
+mod executed;
 pub mod facts;
+mod follow;
 pub mod group;
 pub mod position;
+mod recorder;
+mod scene;
+mod signal;
 pub mod source;
 pub mod statement;
 pub mod stream;
+mod transaction;
+pub mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use relay_store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use error::CaptureError;
+
+use crate::binlog::event::Dialect;
+use crate::config::{Source, SourceStart};
+use crate::failure::Failure;
+use crate::log::Checkpoint;
+use crate::metrics::CaptureMetrics;
+use crate::status::{CaptureHandle, Server, State};
+use crate::supervisor::chain;
+use facts::ServerFacts;
+use follow::Follow;
+use position::choose;
+use recorder::{Recorder, Start};
+use source::{Session, fill_created_around};
+use stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError};
+
+/// What a life of capture works with.
+#[derive(Clone)]
+pub struct CaptureContext {
+    /// The source's settings.
+    pub config: Arc<Source>,
+    /// The log.
+    pub store: Store,
+    /// Where capture says how it is.
+    pub status: CaptureHandle,
+    /// What it counts.
+    pub metrics: CaptureMetrics,
+    /// Ends it in order.
+    pub shutdown: CancellationToken,
+}
+
+/// One life of capture: resumes where the log ends and follows the source until shutdown.
+///
+/// # Errors
+/// Whatever ended the stream. What was committed by then is in the log or will be captured again from the checkpoint;
+/// an open transaction is abandoned and never seen.
+pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
+    let opened = tokio::select! {
+        biased;
+        () = context.shutdown.cancelled() => return Ok(()),
+        opened = context.open() => opened,
+    };
+    let (mut stream, mut recorder) = opened?;
+    context.status.set_state(State::Running);
+    let CaptureContext { store, status, metrics, shutdown, .. } = &context;
+    Follow { store, status, metrics, shutdown }.run(&mut stream, &mut recorder).await
+}
+
+impl CaptureContext {
+    /// Reaches a server, chooses where to resume, and opens the dump there.
+    async fn open(&self) -> Result<(BinlogStream, Recorder), CaptureError> {
+        let (options, mut facts) = self.reach().await?;
+        let appender = self.store.appender()?;
+        let checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
+        let Source { start, resume, server_id, .. } = &*self.config;
+        if let (None, SourceStart::Time(us)) = (&checkpoint, start) {
+            fill_created_around(&options, *server_id, &mut facts.binlogs, us.div_euclid(1_000_000)).await?;
+        }
+        let point = choose(checkpoint.as_ref(), *resume, start, &facts)?;
+        tracing::info!(
+            server = facts.address,
+            version = facts.version,
+            from = %describe(&point.from),
+            reason = ?point.reason,
+            "capture begins"
+        );
+        self.status.set_server(server(&facts, &point.from, &self.config));
+        self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
+        let dump = DumpOptions { heartbeat: self.config.heartbeat_interval.0, ..DumpOptions::new(*server_id) };
+        let stream = Connection::connect(&options).await?.dump(&point.from, &dump).await?;
+        let checksum = stream.checksum_at_connect();
+        let start = Start { point, checkpoint, server: facts.identity, checksum };
+        Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?))
+    }
+
+    /// The first server of the list that answers, and what it says of itself.
+    async fn reach(&self) -> Result<(ConnectOptions, ServerFacts), CaptureError> {
+        let mut unreachable = StreamError::Closed;
+        for options in ConnectOptions::each_host(&self.config) {
+            let answer = async { Session::connect(&options).await?.facts().await };
+            match answer.await {
+                Ok(facts) => return Ok((options, facts)),
+                Err(error) if error.is_connection() => {
+                    tracing::warn!(server = options.address(), error = %chain(&error), "source does not answer");
+                    unreachable = error;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(unreachable.into())
+    }
+}
+
+/// The server in use, for status.
+fn server(facts: &ServerFacts, from: &DumpFrom, config: &Source) -> Server {
+    let by_file = matches!(from, DumpFrom::File { .. });
+    Server {
+        host: facts.address.clone(),
+        version: facts.version.clone(),
+        uuid: if facts.dialect == Dialect::MySql { facts.identity.clone() } else { String::new() },
+        server_id: facts.server_id,
+        resume: if by_file { "file" } else { "gtid" }.to_owned(),
+        timestamp_zone: config.timestamp_zone.clone(),
+    }
+}
+
+/// Where a dump begins, for the log.
+fn describe(from: &DumpFrom) -> String {
+    match from {
+        DumpFrom::MySqlGtid(set) => format!("after {set}"),
+        DumpFrom::MariaDbGtid(position) => format!("after {position}"),
+        DumpFrom::File { file, position } => format!("{file}:{position}"),
+    }
+}

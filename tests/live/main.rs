@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod servers;
 mod source;
 mod wire;

@@ -1,0 +1,213 @@
+//! Drives the recorder from an open dump: takes events as they come, hands full blocks to the log's writer, and waits
+//! for room when that is slower. What waits is bounded by the store's queue; while it is full nothing is read, and when
+//! that lasts until the server gives up, the stream is taken up again at the checkpoint.
+
+use std::future::Future;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use relay_store::{Block, Gap, GapReason, PreparedRange, Read, ReadError, Reader, Seq, Store, Submit};
+use tokio_util::sync::CancellationToken;
+
+use super::error::CaptureError;
+use super::recorder::{Recorder, Taken};
+use super::stream::{BinlogStream, Packet, StreamError};
+use crate::log::Context;
+use crate::metrics::CaptureMetrics;
+use crate::status::CaptureHandle;
+
+/// Sealed blocks are handed over after this many bytes, also while more is at hand: a few blocks, so that the writer
+/// works beside us.
+const SUBMIT_BYTES: usize = 256 << 10;
+
+/// Where events come from: a dump, or a script in tests.
+pub(super) trait EventStream {
+    /// The next event as it was received. Ends by an error only.
+    fn next(&mut self) -> impl Future<Output = Result<Packet<'_>, StreamError>> + Send;
+}
+
+impl EventStream for BinlogStream {
+    fn next(&mut self) -> impl Future<Output = Result<Packet<'_>, StreamError>> + Send {
+        BinlogStream::next(self)
+    }
+}
+
+/// What the loop works with.
+pub(super) struct Follow<'a> {
+    pub(super) store: &'a Store,
+    pub(super) status: &'a CaptureHandle,
+    pub(super) metrics: &'a CaptureMetrics,
+    pub(super) shutdown: &'a CancellationToken,
+}
+
+impl Follow<'_> {
+    /// Follows the stream until shutdown; then what was committed is durable.
+    ///
+    /// # Errors
+    /// What ended the stream. Committed transactions are handed to the writer even then; an open one is not seen.
+    pub(super) async fn run(&self, stream: &mut impl EventStream, recorder: &mut Recorder) -> Result<(), CaptureError> {
+        let followed = self.events(stream, recorder).await;
+        let closed = self.close(recorder).await;
+        followed.and(closed)
+    }
+
+    async fn events(&self, stream: &mut impl EventStream, recorder: &mut Recorder) -> Result<(), CaptureError> {
+        let mut file = String::new();
+        let mut more = false;
+        loop {
+            // While more is at hand the next event comes at once, so a look at the token is enough.
+            let packet = if more && !self.shutdown.is_cancelled() {
+                stream.next().await?
+            } else {
+                tokio::select! {
+                    biased;
+                    () = self.shutdown.cancelled() => return Ok(()),
+                    packet = stream.next() => packet?,
+                }
+            };
+            more = packet.more_buffered;
+            self.metrics.events.inc();
+            self.metrics.bytes.inc_by(packet.event.len() as u64);
+            let Some(taken) = self.take(packet.event, recorder).await? else { return Ok(()) };
+            let (now_in, position) = recorder.place();
+            if now_in == file {
+                self.status.set_offset(position);
+            } else {
+                self.status.set_file(now_in, position);
+                file.clear();
+                file.push_str(now_in);
+            }
+            if !more {
+                if recorder.is_idle() {
+                    recorder.appender().seal();
+                }
+                if !self.submit(recorder).await? {
+                    return Ok(());
+                }
+                if taken == Taken::Heartbeat {
+                    self.confirm_end(recorder);
+                }
+            } else if recorder.unsubmitted() >= SUBMIT_BYTES && !self.submit(recorder).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one event with all that is in it; none at shutdown.
+    async fn take(&self, raw: &[u8], recorder: &mut Recorder) -> Result<Option<Taken>, CaptureError> {
+        let received_us = now_us();
+        let taken = recorder.take(raw, received_us)?;
+        let go_on = match &taken {
+            Taken::Done | Taken::Heartbeat => true,
+            Taken::Payload => self.unpack(raw, recorder, received_us).await?,
+            Taken::Prepared(range) => {
+                let go_on = self.copy(range, recorder).await?;
+                if go_on {
+                    recorder.finish_prepared(range, raw, received_us)?;
+                }
+                go_on
+            }
+        };
+        Ok(go_on.then_some(taken))
+    }
+
+    /// Unpacks a compressed transaction, as fast as the log takes it. False at shutdown.
+    async fn unpack(&self, raw: &[u8], recorder: &mut Recorder, received_us: u64) -> Result<bool, CaptureError> {
+        let mut payload = recorder.open_payload(raw)?;
+        loop {
+            let Some(inner) = payload.next_inner().map_err(|source| recorder.locate(source.into(), raw))? else {
+                return Ok(true);
+            };
+            recorder.take_inner(inner.raw, inner.last, received_us)?;
+            if recorder.unsubmitted() >= SUBMIT_BYTES && !self.submit(recorder).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Copies prepared rows from the log into the transaction that commits them, block by block. False at shutdown.
+    async fn copy(&self, range: &PreparedRange, recorder: &mut Recorder) -> Result<bool, CaptureError> {
+        // They may have been prepared a moment ago: what is read must have been written.
+        recorder.appender().seal();
+        if !self.submit(recorder).await? {
+            return Ok(false);
+        }
+        self.store.durable().wait(range.last).await?;
+        let mut reader = self.store.reader().with_hidden();
+        let mut from = range.first;
+        while from <= range.last {
+            let (back, block) = read_block(reader, from).await?;
+            reader = back;
+            let context = Context::parse(block.context())?;
+            let entries = block.all_entries().map(|marked| marked.entry);
+            let mut wanted = entries.filter(|entry| (range.first..=range.last).contains(&entry.seq));
+            recorder.copy_prepared(&context, &mut wanted)?;
+            from = block.last_seq().next();
+            if !self.submit(recorder).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands what is sealed to the writer and waits for room as long as it takes. False at shutdown.
+    async fn submit(&self, recorder: &mut Recorder) -> Result<bool, CaptureError> {
+        while recorder.appender().submit()? == Submit::Full {
+            let space = recorder.appender().space();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(false),
+                room = space => room?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// A heartbeat says that the source has nothing more: when all we have is durable, we are at its end.
+    fn confirm_end(&self, recorder: &mut Recorder) {
+        let last = recorder.appender().last_seq();
+        let durable = self.store.durable();
+        if durable.seq() >= last {
+            self.status.confirm_end(durable.visible().0);
+        }
+    }
+
+    /// The stream is over: an open transaction is abandoned, and what was committed is handed over without waiting
+    /// long, because what does not fit is captured again from the checkpoint.
+    async fn close(&self, recorder: &mut Recorder) -> Result<(), CaptureError> {
+        let appender = recorder.appender();
+        if appender.abandon().is_some() {
+            self.metrics.abandoned.inc();
+        }
+        appender.seal();
+        if appender.submit()? == Submit::Done && self.shutdown.is_cancelled() {
+            let last = appender.last_seq();
+            self.store.durable().wait(last).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the block that holds `from` on a thread that may block; gives the reader back.
+async fn read_block(mut reader: Reader, from: Seq) -> Result<(Reader, Block), CaptureError> {
+    let read = move || -> Result<(Reader, Block), ReadError> {
+        match reader.read(from)? {
+            Read::Block(raw) => Ok((reader, raw.decode()?)),
+            Read::Gap(gap) => Err(ReadError::Gap(gap)),
+            Read::CaughtUp => {
+                let what = "prepared rows are durable and not readable".to_owned();
+                let reason = GapReason::Damaged { segment: from, offset: 0, what };
+                Err(ReadError::Gap(Gap { first: from, last: from, reason }))
+            }
+        }
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => Ok(read?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Microseconds since the Unix epoch.
+fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,744 @@
+//! Takes the stream's events, one by one, into the log: verify, find the place, follow the group, select, append, and
+//! move the checkpoint where a group ends. Synchronous and without I/O of its own; whoever drives it moves the bytes.
+//!
+//! IMPORTANT: the checkpoint handed to the store with a commit covers exactly the transactions that ended so far. To
+//! hand it over earlier, at the GTID event, would lose a transaction that a crash cuts off.
+
+use relay_store::{Appender, BlockContext, Commit, Entry, EntryHeader, PreparedRange, Seq};
+
+use super::continuity::{Continuity, HeartbeatPosition};
+use super::error::{CaptureError, EventError};
+use super::executed::Executed;
+use super::group::{Action, Close, Group, Signal};
+use super::position::{Covered, ResumePoint, Skip};
+use super::scene::{self, MapHead, Scene};
+use super::signal;
+use super::statement::Xid;
+use super::stream::DumpFrom;
+use super::transaction::{Received, Transaction};
+use super::unpack::{PayloadReader, inflate_mariadb};
+use crate::binlog::event::{
+    Checksum, Event, EventHeader, EventType, FormatDescription, Heartbeat, MariadbGtidList, Rotate,
+};
+use crate::binlog::gtid::{DomainGtid, GtidParseError, GtidSet, MariadbPosition};
+use crate::log::{Checkpoint, flag, kind};
+use crate::selection::TablePatterns;
+
+/// Flag of a rows event: the last one of its statement (`STMT_END_F`).
+const STATEMENT_END: u8 = 0x01;
+/// Table id of a rows event without rows, which only ends a statement.
+const NO_TABLE: u64 = 0x00FF_FFFF;
+/// Entry flags of events that came out of compressed ones.
+const UNPACKED: u8 = flag::UNPACKED | flag::NO_CHECKSUM;
+
+/// What is left to do for an event before the next one can be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing.
+    Done,
+    /// It was a heartbeat: the source has nothing more than what came before it.
+    Heartbeat,
+    /// It holds a compressed transaction: give each inner event to [`Recorder::take_inner`].
+    Payload,
+    /// It commits these prepared rows: give their blocks to [`Recorder::copy_prepared`], then the event itself to
+    /// [`Recorder::finish_prepared`].
+    Prepared(PreparedRange),
+}
+
+/// Where the stream begins, and what the log covers by then.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    /// As it was chosen.
+    pub(super) point: ResumePoint,
+    /// Where the log ends, unless it is new.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// What tells the server that is asked from others.
+    pub(super) server: String,
+    /// Whether events carried a checksum when the dump began.
+    pub(super) checksum: bool,
+}
+
+/// The state of the stream, from one dump's start to its end.
+pub(super) struct Recorder {
+    appender: Appender,
+    selection: TablePatterns,
+    place: Continuity,
+    group: Group,
+    executed: Executed,
+    /// What is executed is said by the head of the first file, which has not come yet.
+    awaits_head: bool,
+    point: ResumePoint,
+    server: String,
+    file_created: u32,
+    checksum: Checksum,
+    format: Option<FormatDescription>,
+    format_raw: Vec<u8>,
+    scene: Scene,
+    transaction: Transaction,
+    inflated: Vec<u8>,
+    unsubmitted: usize,
+    /// A server that searches by GTID sends the heads of older files first. Until the stream has passed the place of
+    /// the checkpoint, or brings something new, the checkpoint stays where it is.
+    floor: Option<(String, u64)>,
+}
+
+impl Recorder {
+    /// At the start of a dump.
+    ///
+    /// # Errors
+    /// GTIDs in the start that do not read.
+    pub(super) fn new(appender: Appender, selection: TablePatterns, start: Start) -> Result<Self, GtidParseError> {
+        let Start { point, checkpoint, server, checksum } = start;
+        let (executed, awaits_head) = match &point.covered {
+            Covered::Known(position) => (Executed::read(position)?, false),
+            Covered::AtFileStart => (Executed::FileOnly, true),
+        };
+        let place = match &point.from {
+            DumpFrom::File { file, position } => Continuity::new(file.clone(), *position, false),
+            DumpFrom::MySqlGtid(_) | DumpFrom::MariaDbGtid(_) => Continuity::new(String::new(), 0, true),
+        };
+        let by_gtid = !matches!(point.from, DumpFrom::File { .. });
+        let floor = checkpoint.filter(|checkpoint| by_gtid && checkpoint.server == server);
+        Ok(Self {
+            appender,
+            selection,
+            place,
+            group: Group::new(),
+            executed,
+            awaits_head,
+            point,
+            server,
+            file_created: 0,
+            checksum: if checksum { Checksum::Crc32 } else { Checksum::None },
+            format: None,
+            format_raw: Vec::new(),
+            scene: Scene::default(),
+            transaction: Transaction::default(),
+            inflated: Vec::new(),
+            unsubmitted: 0,
+            floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
+        })
+    }
+
+    /// The appender, to move bytes to the writer.
+    pub(super) fn appender(&mut self) -> &mut Appender {
+        self.unsubmitted = 0;
+        &mut self.appender
+    }
+
+    /// Bytes appended since the appender was last asked for.
+    pub(super) fn unsubmitted(&self) -> usize {
+        self.unsubmitted
+    }
+
+    /// Whether the stream is between groups.
+    pub(super) fn is_idle(&self) -> bool {
+        self.group.is_idle()
+    }
+
+    /// File and position of the last event's end.
+    pub(super) fn place(&self) -> (&str, u64) {
+        (self.place.file(), self.place.position())
+    }
+
+    /// What the log covers by now.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            gtids: self.executed.position(),
+            file: self.place.file().to_owned(),
+            position: self.place.position(),
+            server: self.server.clone(),
+            file_created: self.file_created,
+        }
+    }
+
+    /// Takes an event as it was received.
+    ///
+    /// # Errors
+    /// What is wrong with the event; nothing of its transaction is ever visible then.
+    pub(super) fn take(&mut self, raw: &[u8], received_us: u64) -> Result<Taken, CaptureError> {
+        self.take_event(raw, received_us).map_err(|source| self.locate(source, raw))
+    }
+
+    /// Says where the event is that something is wrong with.
+    pub(super) fn locate(&self, source: EventError, raw: &[u8]) -> CaptureError {
+        if let EventError::Append(error) = source {
+            return CaptureError::Append(error);
+        }
+        let event_type = EventType(raw.get(4).copied().unwrap_or(0));
+        let (file, position) = self.place();
+        CaptureError::Event { file: file.to_owned(), position, event_type, source }
+    }
+
+    /// Opens the compressed transaction that was taken just before.
+    ///
+    /// # Errors
+    /// Its fields do not decode.
+    pub(super) fn open_payload<'a>(&self, raw: &'a [u8]) -> Result<PayloadReader<'a>, CaptureError> {
+        let open = || -> Result<_, EventError> { Ok(PayloadReader::new(&Event::parse(raw, self.checksum)?)?) };
+        open().map_err(|source| self.locate(source, raw))
+    }
+
+    fn take_event(&mut self, raw: &[u8], received_us: u64) -> Result<Taken, EventError> {
+        let header = EventHeader::parse(raw)?;
+        match header.event_type {
+            EventType::FORMAT_DESCRIPTION => return self.format_description(raw, &header),
+            EventType::ROTATE => return self.rotate(raw, &header),
+            _ => {}
+        }
+        Event::verify(raw, self.checksum)?;
+        let event = Event::parse(raw, self.checksum)?;
+        match header.event_type {
+            EventType::HEARTBEAT | EventType::HEARTBEAT_V2 => return self.heartbeat(&event),
+            _ if header.is_artificial() => return Ok(Taken::Done),
+            _ => {}
+        }
+        let source_pos = self.place.event(header.event_len, header.log_pos, self.group.is_idle())?;
+        if header.event_type == EventType::TRANSACTION_PAYLOAD {
+            return Ok(Taken::Payload);
+        }
+        let format = self.format.as_ref().ok_or(EventError::BeforeFormat)?;
+        let flags = if self.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
+        let received = Received { flags, tx_index: 0, source_pos, received_us };
+        if header.event_type.is_mariadb_compressed() {
+            let mut plain = std::mem::take(&mut self.inflated);
+            inflate_mariadb(&event, format, &mut plain)?;
+            let taken =
+                self.in_stream(&Event::parse(&plain, Checksum::None)?, Received { flags: UNPACKED, ..received });
+            self.inflated = plain;
+            return taken;
+        }
+        self.in_stream(&event, received)
+    }
+
+    /// Takes an inner event of a compressed transaction whose outer event was taken just before.
+    ///
+    /// # Errors
+    /// As [`Recorder::take`]; also when the transaction does not end with the last inner event.
+    pub(super) fn take_inner(&mut self, raw: &[u8], last: bool, received_us: u64) -> Result<Taken, CaptureError> {
+        let source_pos = self.place.position();
+        let received = Received { flags: UNPACKED, tx_index: 0, source_pos, received_us };
+        let take = |this: &mut Self| {
+            let event = Event::parse(raw, Checksum::None)?;
+            let taken = this.in_stream(&event, received)?;
+            if this.group.is_idle() == last { Ok(taken) } else { Err(EventError::PayloadEnd) }
+        };
+        take(self).map_err(|source| self.locate(source, raw))
+    }
+
+    /// Anything that stands in the file, but for format descriptions and rotations.
+    fn in_stream(&mut self, event: &Event<'_>, mut received: Received) -> Result<Taken, EventError> {
+        let kind = event.header.event_type;
+        received.tx_index = self.transaction.next_index;
+        if kind.is_mysql_gtid() || kind == EventType::MARIADB_GTID {
+            return self.announce(event, received);
+        }
+        let signal = match kind {
+            EventType::PRE_GA_WRITE_ROWS | EventType::PRE_GA_UPDATE_ROWS | EventType::PRE_GA_DELETE_ROWS => {
+                return Err(EventError::Unknown);
+            }
+            kind if kind.is_rows() => Signal::Rows,
+            _ => signal::signal(event)?,
+        };
+        if signal == Signal::Apart {
+            return self.apart(event);
+        }
+        self.transaction.take_index();
+        match self.group.step(signal)? {
+            Action::Rows if self.transaction.known => {}
+            Action::Rows if kind == EventType::TABLE_MAP => self.table_map(event, received)?,
+            Action::Rows if kind.is_rows() => self.rows(event, received)?,
+            Action::Rows => {
+                self.transaction.text.clear();
+                self.transaction.text.push(received, event.raw);
+            }
+            Action::Begin => {
+                self.transaction.known = self.passes_over(received.source_pos - u64::from(event.header.event_len));
+                self.transaction.held.push(received, event.raw);
+            }
+            Action::Hold => self.transaction.held.push(received, event.raw),
+            Action::Statement => self.statement(event, received)?,
+            Action::Savepoint(name) => self.transaction.set_savepoint(name),
+            Action::RollbackTo(name) => match self.transaction.rows_undone(&name) {
+                0 => {}
+                rows => return Err(EventError::Undone { rows }),
+            },
+            Action::Close(close) => return self.close(close, event, received),
+            Action::Drop | Action::Nothing | Action::Cut => {}
+        }
+        Ok(Taken::Done)
+    }
+
+    /// A GTID event: a group begins.
+    fn announce(&mut self, event: &Event<'_>, received: Received) -> Result<Taken, EventError> {
+        let announcement = signal::announcement(event)?;
+        if self.awaits_head {
+            // A file without the list of what came before it was begun when the server had no GTIDs.
+            self.begin_with(match announcement.signal {
+                Signal::MariaDbGtid { .. } => Executed::MariaDb(MariadbPosition::new()),
+                _ => Executed::MySql(GtidSet::new()),
+            });
+        }
+        self.group.step(announcement.signal)?;
+        self.transaction.take_index();
+        self.transaction.id = announcement.id;
+        self.transaction.commit_us = announcement.commit_us;
+        self.transaction.known = self.passes_over(received.source_pos - u64::from(event.header.event_len));
+        self.transaction.held.push(received, event.raw);
+        Ok(Taken::Done)
+    }
+
+    /// An event that has no part in any transaction. Between groups the checkpoint follows it.
+    fn apart(&mut self, event: &Event<'_>) -> Result<Taken, EventError> {
+        let kind = event.header.event_type;
+        let harmless = matches!(kind, EventType::STOP | EventType::PREVIOUS_GTIDS | EventType::MARIADB_GTID_LIST);
+        if !harmless && !event.header.is_ignorable() {
+            return Err(EventError::Unknown);
+        }
+        if self.awaits_head {
+            match kind {
+                EventType::PREVIOUS_GTIDS => self.begin_with(Executed::MySql(GtidSet::from_previous_gtids(event)?)),
+                EventType::MARIADB_GTID_LIST => {
+                    let mut position = MariadbPosition::new();
+                    let list = MariadbGtidList::parse(event)?;
+                    // Of a domain the newest comes last.
+                    list.iter()
+                        .for_each(|(domain, server_id, seq)| position.add(DomainGtid { domain, server_id, seq }));
+                    self.begin_with(Executed::MariaDb(position));
+                }
+                _ => {}
+            }
+        }
+        self.advance_when_idle();
+        Ok(Taken::Done)
+    }
+
+    /// What is executed where the stream begins.
+    fn begin_with(&mut self, executed: Executed) {
+        (self.executed, self.awaits_head) = (executed, false);
+    }
+
+    /// A group begins: whether all of it is to be counted and passed over.
+    fn passes_over(&self, start: u64) -> bool {
+        if self.executed.contains(&self.transaction.id) {
+            return true;
+        }
+        match self.point.skip {
+            Some(Skip::UpTo(offset)) => start < offset,
+            Some(Skip::CommittedBefore(us)) => {
+                self.transaction.commit_us.is_some_and(|commit_us| i128::from(commit_us) < i128::from(us))
+            }
+            None => false,
+        }
+    }
+
+    fn advance_when_idle(&mut self) {
+        if !self.group.is_idle() || self.awaits_head {
+            return;
+        }
+        if let Some((file, position)) = &self.floor {
+            if self.place.file() != file || self.place.position() < *position {
+                return;
+            }
+            self.floor = None;
+        }
+        let checkpoint = self.checkpoint().encode();
+        self.appender.advance(&checkpoint);
+    }
+
+    fn format_description(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {
+        let format = FormatDescription::parse(raw)?;
+        Event::verify(raw, format.checksum)?;
+        if !header.is_artificial() {
+            let idle = self.group.is_idle();
+            // The file of a server that crashed may end inside a transaction; this begins the next one.
+            if self.group.step(Signal::FileBegins)? == Action::Cut {
+                self.discard();
+            }
+            self.place.event(header.event_len, header.log_pos, idle)?;
+        }
+        self.point.confirm_file(self.place.file(), header.timestamp)?;
+        self.checksum = format.checksum;
+        self.format = Some(format);
+        self.file_created = header.timestamp;
+        self.format_raw.clear();
+        self.format_raw.extend_from_slice(raw);
+        if self.scene.set_file(self.place.file(), raw) {
+            self.appender.seal();
+        }
+        self.scene.forget_tables();
+        if !header.is_artificial() {
+            self.advance_when_idle();
+        }
+        Ok(Taken::Done)
+    }
+
+    fn rotate(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {
+        let checksum = match header.is_artificial() {
+            // Made up for the dump, it carries a checksum or not whatever the file has: its own four bytes tell.
+            true if Event::verify(raw, Checksum::Crc32).is_ok() => Checksum::Crc32,
+            true => Checksum::None,
+            false => self.checksum,
+        };
+        Event::verify(raw, checksum)?;
+        let event = Event::parse(raw, checksum)?;
+        let rotate = Rotate::parse(&event)?;
+        let name = crate::binlog::DecodeError::NotUtf8 { what: "binlog file name" };
+        let file = std::str::from_utf8(rotate.file).map_err(|_| name)?;
+        if !header.is_artificial() {
+            self.place.event(header.event_len, header.log_pos, self.group.is_idle())?;
+        }
+        // A dump from beyond 4 GiB begins at the file's start; what lies before the place is left out by the stream.
+        let left_out =
+            self.place.file() == file && self.place.position() > u64::from(u32::MAX) && header.is_artificial();
+        if !left_out {
+            if self.place.file() != file && matches!(self.point.skip, Some(Skip::UpTo(_))) && self.format.is_some() {
+                self.point.skip = None;
+            }
+            self.place.rotate(file, rotate.position);
+        }
+        Ok(Taken::Done)
+    }
+
+    fn heartbeat(&mut self, event: &Event<'_>) -> Result<Taken, EventError> {
+        let heartbeat = Heartbeat::parse(event)?;
+        if !self.group.is_idle() {
+            return Ok(Taken::Done);
+        }
+        let file = String::from_utf8_lossy(heartbeat.file);
+        let position = match heartbeat.wrapped {
+            true => HeartbeatPosition::Low(heartbeat.position as u32),
+            false => HeartbeatPosition::Whole(heartbeat.position),
+        };
+        if self.place.heartbeat(&file, position) {
+            self.advance_when_idle();
+        }
+        Ok(Taken::Heartbeat)
+    }
+
+    fn short_table_ids(&self) -> bool {
+        let format = self.format.as_ref();
+        format.and_then(|f| f.post_header_len(EventType::TABLE_MAP)) == Some(6)
+    }
+
+    fn table_map(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
+        let head = MapHead::read(event.body, self.short_table_ids())?;
+        let (selected, schema) = match self.scene.known(head.table_id, event.body) {
+            Some(known) => known,
+            None => {
+                let selected = scene::is_selected(&self.selection, &head);
+                self.scene.learn(head.table_id, event.body, selected, None);
+                (selected, None)
+            }
+        };
+        if !selected {
+            return Ok(());
+        }
+        self.log_text()?;
+        self.log_map(head.table_id, schema, event.raw, received)
+    }
+
+    fn log_map(
+        &mut self,
+        table_id: u64,
+        schema: Option<u64>,
+        raw: &[u8],
+        mut received: Received,
+    ) -> Result<(), EventError> {
+        self.log_held()?;
+        if let Some(id) = schema {
+            self.appender.needs_schema(id);
+        }
+        let (flags, tail, length) = scene::schema_tail(schema);
+        received.flags |= flags;
+        let parts = [raw, &tail[..length]];
+        append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &parts)?;
+        self.scene.put_in_force(table_id, received.flags, &parts);
+        Ok(())
+    }
+
+    fn rows(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
+        let short = self.short_table_ids();
+        let table_id = scene::table_id(event.body, short)?;
+        let flags = event.body.get(if short { 4 } else { 6 }).copied().unwrap_or(0);
+        match self.scene.is_selected(table_id) {
+            Some(true) => {
+                append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[event.raw])?;
+                self.transaction.rows_logged += 1;
+            }
+            Some(false) => {}
+            None if table_id == NO_TABLE => {}
+            None => return Err(EventError::NoTableMap(table_id)),
+        }
+        if flags & STATEMENT_END != 0 {
+            self.scene.end_statement();
+            self.transaction.text.clear();
+        }
+        Ok(())
+    }
+
+    /// A statement inside a transaction or alone in its group: into the log when it may matter to a kept table.
+    fn statement(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
+        self.scene.forget_tables();
+        if self.transaction.known {
+            return Ok(());
+        }
+        self.keep(event.raw, received)
+    }
+
+    /// Logs an event of the open transaction, and its first events before it.
+    fn keep(&mut self, raw: &[u8], received: Received) -> Result<(), EventError> {
+        self.log_held()?;
+        append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[raw])?;
+        Ok(())
+    }
+
+    /// Logs the transaction's first events, when they are not in the log yet.
+    fn log_held(&mut self) -> Result<(), EventError> {
+        if self.transaction.logged {
+            return Ok(());
+        }
+        for (received, raw) in self.transaction.held.iter() {
+            append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[raw])?;
+            let event_type = EventType(raw.get(4).copied().unwrap_or(0));
+            if event_type.is_mysql_gtid() || event_type == EventType::MARIADB_GTID {
+                self.scene.set_gtid(received.flags, raw);
+            }
+        }
+        self.transaction.logged = true;
+        self.transaction.held.clear();
+        Ok(())
+    }
+
+    /// Logs the text of the statement whose first map is about to be logged.
+    fn log_text(&mut self) -> Result<(), EventError> {
+        if self.transaction.text.is_empty() {
+            return Ok(());
+        }
+        self.log_held()?;
+        for (received, raw) in self.transaction.text.iter() {
+            append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[raw])?;
+        }
+        self.transaction.text.clear();
+        Ok(())
+    }
+
+    /// The event ends its group.
+    fn close(&mut self, close: Close, event: &Event<'_>, received: Received) -> Result<Taken, EventError> {
+        if self.transaction.known {
+            self.executed.add(&self.transaction.id);
+            self.end_transaction();
+            self.advance_when_idle();
+            return Ok(Taken::Done);
+        }
+        let time_us = self.commit_time(&event.header, received.received_us);
+        if self.is_before_start(time_us) {
+            self.appender.abandon();
+            self.commit(time_us, None);
+            return Ok(Taken::Done);
+        }
+        match close {
+            Close::Commit => {
+                if self.transaction.logged {
+                    self.keep(event.raw, received)?;
+                }
+                self.commit(time_us, None);
+            }
+            Close::Statement => {
+                self.statement(event, received)?;
+                self.commit(time_us, None);
+            }
+            Close::Rollback => {
+                self.appender.abandon();
+                self.commit(time_us, None);
+            }
+            Close::AlterPhase => self.commit(time_us, None),
+            Close::Prepare(xid) => {
+                // Also without rows: at its commit it must not be taken for one whose rows are missing.
+                self.keep(event.raw, received)?;
+                self.executed.add(&self.transaction.id);
+                self.floor = None;
+                let checkpoint = self.checkpoint().encode();
+                self.appender.prepare(&xid.key(), &checkpoint);
+                self.end_transaction();
+            }
+            Close::XaCommit(xid) => return self.commit_prepared(&xid, event, received, time_us),
+            Close::XaRollback(xid) => {
+                let key = xid.key();
+                let prepared = self.appender.prepared().iter().any(|range| range.xid == key);
+                self.commit(time_us, prepared.then_some(key.as_slice()));
+            }
+        }
+        Ok(Taken::Done)
+    }
+
+    /// Whether the log is to begin with a later transaction; with the first one that it does not, that is over, because
+    /// times go back. Servers that do not say at the begin of a transaction when it committed show it only here.
+    fn is_before_start(&mut self, time_us: u64) -> bool {
+        match self.point.skip {
+            Some(Skip::CommittedBefore(us)) if i128::from(time_us) < i128::from(us) => true,
+            Some(Skip::CommittedBefore(_)) => {
+                self.point.skip = None;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// When the transaction committed, microseconds: as its GTID event says, else the time of its last event; a source
+    /// whose clock is ahead does not make it later than its receipt.
+    fn commit_time(&self, header: &EventHeader, received_us: u64) -> u64 {
+        let header_us = u64::from(header.timestamp) * 1_000_000;
+        self.transaction.commit_us.unwrap_or(header_us).min(received_us)
+    }
+
+    /// Counts the transaction as executed and hands the store the checkpoint that covers it, with its entries if any.
+    fn commit(&mut self, commit_time_us: u64, forget_prepared: Option<&[u8]>) {
+        self.executed.add(&self.transaction.id);
+        self.floor = None;
+        let checkpoint = self.checkpoint().encode();
+        self.appender.commit(Commit { checkpoint: &checkpoint, commit_time_us, forget_prepared });
+        self.end_transaction();
+    }
+
+    fn end_transaction(&mut self) {
+        self.transaction.clear();
+        self.scene.end_transaction();
+    }
+
+    /// The open transaction never ended: what of it is in the log is abandoned.
+    fn discard(&mut self) {
+        self.appender.abandon();
+        self.end_transaction();
+    }
+
+    /// XA COMMIT: rows that were prepared come now; without them, what is missing is named.
+    fn commit_prepared(
+        &mut self,
+        xid: &Xid,
+        event: &Event<'_>,
+        received: Received,
+        time_us: u64,
+    ) -> Result<Taken, EventError> {
+        let key = xid.key();
+        if let Some(range) = self.appender.prepared().into_iter().find(|range| range.xid == key) {
+            self.log_held()?;
+            // The copies come before this event and take their indexes first.
+            self.transaction.next_index = received.tx_index;
+            return Ok(Taken::Prepared(range));
+        }
+        let note = format!("rows of XA transaction {xid} were prepared before the log begins");
+        self.log_held()?;
+        let received = Received { flags: 0, ..received };
+        append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::GAP_NOTE, received, &[note.as_bytes()])?;
+        let tx_index = self.transaction.take_index();
+        let flags = if self.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
+        self.keep(event.raw, Received { flags, tx_index, ..received })?;
+        self.commit(time_us, None);
+        Ok(Taken::Done)
+    }
+
+    /// Copies entries of a prepared range into the transaction that commits it. `context` is the one of their block.
+    ///
+    /// # Errors
+    /// The log refuses an entry, or one does not decode.
+    pub(super) fn copy_prepared(
+        &mut self,
+        context: &crate::log::Context<'_>,
+        entries: &mut (dyn Iterator<Item = Entry<'_>> + Send),
+    ) -> Result<(), CaptureError> {
+        let (_, format) = context.format_description.unwrap_or((0, &self.format_raw));
+        // A block holds entries of one file only, and these come from the file that they were prepared in.
+        let format = format.to_vec();
+        if self.scene.set_file(context.file, &format) {
+            self.appender.seal();
+        }
+        for entry in entries {
+            self.copy_entry(&entry).map_err(|source| self.locate(source, entry.body))?;
+        }
+        Ok(())
+    }
+
+    fn copy_entry(&mut self, entry: &Entry<'_>) -> Result<(), EventError> {
+        if entry.header.kind != kind::EVENT {
+            return Ok(());
+        }
+        let event_type = EventType(entry.body.get(4).copied().unwrap_or(0));
+        let received = Received {
+            flags: entry.header.flags | flag::COPIED,
+            tx_index: self.transaction.next_index,
+            source_pos: entry.header.source_pos,
+            received_us: entry.header.received_us,
+        };
+        match event_type {
+            EventType::TABLE_MAP => {
+                let (raw, schema) = crate::log::split_event(entry.header.flags, entry.body)
+                    .map_err(|_| crate::binlog::DecodeError::Short { what: "table map entry", needed: 8, left: 0 })?;
+                let body = raw.get(EventHeader::LEN..).unwrap_or_default();
+                let head = MapHead::read(body, false)?;
+                self.transaction.take_index();
+                self.scene.learn(head.table_id, body, true, schema);
+                let received = Received { flags: received.flags & !flag::SCHEMA_ID, ..received };
+                self.log_map(head.table_id, schema, raw, received)
+            }
+            EventType::ROWS_QUERY | EventType::ANNOTATE_ROWS => {
+                self.transaction.take_index();
+                self.keep(entry.body, received)
+            }
+            kind if kind.is_rows() => {
+                self.transaction.take_index();
+                self.keep(entry.body, received)?;
+                if entry.body.get(EventHeader::LEN + 6).is_some_and(|flags| flags & STATEMENT_END != 0) {
+                    self.scene.end_statement();
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the commit of prepared rows with the event that asked for it.
+    ///
+    /// # Errors
+    /// The log refuses the entry.
+    pub(super) fn finish_prepared(
+        &mut self,
+        range: &PreparedRange,
+        raw: &[u8],
+        received_us: u64,
+    ) -> Result<(), CaptureError> {
+        let finish = |this: &mut Self| {
+            this.scene.forget_tables();
+            let format = std::mem::take(&mut this.format_raw);
+            if this.scene.set_file(this.place.file(), &format) {
+                this.appender.seal();
+            }
+            this.format_raw = format;
+            let event = Event::parse(raw, this.checksum)?;
+            let flags = if this.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
+            let tx_index = this.transaction.take_index();
+            let received = Received { flags, tx_index, source_pos: this.place.position(), received_us };
+            let time_us = this.commit_time(&event.header, received_us);
+            this.keep(raw, received)?;
+            this.commit(time_us, Some(&range.xid));
+            Ok(())
+        };
+        finish(self).map_err(|source| self.locate(source, raw))
+    }
+}
+
+/// Appends one entry under the scene as it is now.
+fn append(
+    appender: &mut Appender,
+    scene: &Scene,
+    unsubmitted: &mut usize,
+    kind: u8,
+    received: Received,
+    parts: &[&[u8]],
+) -> Result<Seq, EventError> {
+    let Received { flags, tx_index, source_pos, received_us } = received;
+    let header = EntryHeader { kind, flags, tx_index, source_pos, received_us };
+    let seq = appender.append(header, parts, scene as &dyn BlockContext)?;
+    *unsubmitted += parts.iter().map(|part| part.len()).sum::<usize>();
+    Ok(seq)
+}
