@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use crate::binlog::event::Dialect;
 use crate::binlog::gtid::{GtidSet, MariadbPosition};
 use crate::log::{SourcePosition, TableDefinition};
@@ -110,6 +112,8 @@ pub struct ServerFacts {
     pub grants: Vec<String>,
     /// Its clock minus ours, in milliseconds, to within the time a question takes.
     pub clock_ahead_ms: i64,
+    /// Its local time minus UTC now, in seconds.
+    pub utc_offset_seconds: i32,
 }
 
 impl ServerFacts {
@@ -131,6 +135,31 @@ impl ServerFacts {
     /// The file of that name, if the server lists it.
     pub fn binlog(&self, name: &str) -> Option<&BinlogFile> {
         self.binlogs.iter().find(|file| file.name == name)
+    }
+
+    /// The zone of the server's local time, and whether that is certain. `SYSTEM` is often no more than an abbreviation
+    /// such as CST, which several zones share: then it is the offset that holds now.
+    pub fn time_zone(&self) -> (TimeZone, bool) {
+        let name = match self.variable("time_zone") {
+            None | Some("SYSTEM") => self.variable("system_time_zone").unwrap_or_default(),
+            Some(name) => name,
+        };
+        let by_offset =
+            || jiff::fmt::strtime::parse("%:z", name).ok().and_then(|parsed| parsed.offset()).map(TimeZone::fixed);
+        if let Some(zone) = by_offset() {
+            return (zone, true);
+        }
+        if matches!(name, "UTC" | "GMT" | "Universal" | "Z") {
+            return (TimeZone::UTC, true);
+        }
+        // Only names with a place in them: the others in the database are abbreviations.
+        match TimeZone::get(name).ok().filter(|_| name.contains('/')) {
+            Some(zone) => (zone, true),
+            None => {
+                let offset = jiff::tz::Offset::from_seconds(self.utc_offset_seconds).unwrap_or(jiff::tz::Offset::UTC);
+                (TimeZone::fixed(offset), false)
+            }
+        }
     }
 
     /// For how long binlogs are kept, in seconds; none: for ever.
@@ -177,6 +206,44 @@ pub struct TableFacts {
 }
 
 #[cfg(test)]
+impl ServerFacts {
+    /// A MySQL server with everything as the relay wants it, for tests to spoil.
+    pub fn example() -> Self {
+        let on = ["log_bin", "log_replica_updates", "gtid_mode", "binlog_expire_logs_auto_purge"];
+        let set = [
+            ("binlog_format", "ROW"),
+            ("binlog_row_image", "FULL"),
+            ("binlog_row_metadata", "FULL"),
+            ("binlog_row_value_options", ""),
+            ("binlog_checksum", "CRC32"),
+            ("binlog_expire_logs_seconds", "2592000"),
+            ("time_zone", "SYSTEM"),
+            ("system_time_zone", "UTC"),
+        ];
+        let variables = on.iter().map(|name| (*name, "ON")).chain(set);
+        let identity = "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned();
+        let executed: GtidSet = format!("{identity}:1-100").parse().expect("a set");
+        let gtids = SourcePosition::MySqlGtid(executed.to_string());
+        Self {
+            address: "db1:3306".into(),
+            version: "9.7.4".into(),
+            dialect: Dialect::MySql,
+            identity,
+            server_id: 10,
+            gtids: ServerGtids::MySql { executed, purged: GtidSet::new() },
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            binlogs: vec![BinlogFile { name: "bin.000001".into(), size: 900, created: None }],
+            end: Some(SourceEnd { file: "bin.000001".into(), position: 900, gtids }),
+            replicas: Some(Vec::new()),
+            replication: None,
+            grants: vec!["GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `relay`@`%`".into()],
+            clock_ahead_ms: 0,
+            utc_offset_seconds: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -188,6 +255,24 @@ mod tests {
         assert_eq!(compare_files("bin.000001", "other.000001"), None);
         assert_eq!(compare_files("bin.000001", "bin.00000x"), None);
         assert_eq!(compare_files("bin.99999999999999999999999", "bin.000001"), None);
+    }
+
+    #[test]
+    fn a_zone_is_certain_when_it_is_an_offset_or_a_place() {
+        let zone = |time_zone: &str, system: &str| {
+            let mut facts = ServerFacts::example();
+            facts.variables.insert("time_zone".into(), time_zone.into());
+            facts.variables.insert("system_time_zone".into(), system.into());
+            facts.utc_offset_seconds = 8 * 3600;
+            let (zone, certain) = facts.time_zone();
+            (zone.to_offset(jiff::Timestamp::UNIX_EPOCH).seconds(), certain)
+        };
+        assert_eq!(zone("+05:30", "UTC"), (5 * 3600 + 1800, true));
+        assert_eq!(zone("-01:00", "UTC"), (-3600, true));
+        assert_eq!(zone("SYSTEM", "UTC"), (0, true));
+        assert_eq!(zone("Asia/Tokyo", "UTC"), (9 * 3600, true));
+        assert_eq!(zone("SYSTEM", "CST"), (8 * 3600, false));
+        assert_eq!(zone("SYSTEM", "EST"), (8 * 3600, false), "an abbreviation, though the database has it");
     }
 
     #[test]

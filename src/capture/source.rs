@@ -109,6 +109,11 @@ impl Session {
             replication: self.replication().await?,
             grants: self.grants().await?,
             clock_ahead_ms: self.clock_ahead_ms().await?,
+            utc_offset_seconds: self
+                .value("SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), NOW())")
+                .await?
+                .and_then(|seconds| seconds.parse().ok())
+                .unwrap_or(0),
             variables,
         })
     }

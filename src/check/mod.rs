@@ -1,22 +1,33 @@
 //! The precheck: every item passes, warns or fails, with what was found and what to do about it. One file a
 //! family; here only what an item is, in which order they come, and what the whole of them means for a start.
 
+mod binlog;
+pub mod server;
+mod source;
 mod state;
+mod table;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::config::Config;
+use server::LogState;
 
 /// Runs every item, as `relay check` does: also what an open log would keep from others.
 pub async fn run(config: &Config) -> Report {
-    Report { items: vec![state::check(config)] }
+    let state = state::check(config);
+    let log = if state::is_new(config) { LogState::New } else { LogState::Unknown };
+    let mut items = server::items(&config.source, log).await;
+    items.push(state);
+    Report { items }
 }
 
 /// Runs every item while this process has the log open.
 pub async fn with_open_log(config: &Config) -> Report {
-    Report { items: vec![state::open(config)] }
+    let mut items = server::items(&config.source, LogState::Unknown).await;
+    items.push(state::open(config));
+    Report { items }
 }
 
 /// How an item came out.

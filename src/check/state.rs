@@ -45,6 +45,11 @@ pub(super) fn check(config: &Config) -> Item {
     }
 }
 
+/// Whether the log is still to be made: its folder is not there, or empty.
+pub(super) fn is_new(config: &Config) -> bool {
+    !config.log.dir.exists() || is_empty(&config.log.dir)
+}
+
 /// The item when the daemon has the log open already.
 pub(super) fn open(config: &Config) -> Item {
     Item::pass(ID, format!("{} is open", config.log.dir.display()))

@@ -4,6 +4,7 @@
 mod support;
 
 mod capture;
+mod check;
 mod servers;
 mod source;
 mod wire;

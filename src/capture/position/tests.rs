@@ -17,19 +17,14 @@ fn file(name: &str, size: u64, created: u32) -> BinlogFile {
 fn facts(gtids: ServerGtids) -> ServerFacts {
     let mariadb = matches!(gtids, ServerGtids::MariaDb { .. });
     ServerFacts {
-        address: "db1:3306".into(),
         version: if mariadb { "10.11.6-MariaDB".into() } else { "9.7.4".into() },
         dialect: if mariadb { Dialect::MariaDB } else { Dialect::MySql },
         identity: if mariadb { "10".into() } else { A.into() },
-        server_id: 10,
         gtids,
         variables: BTreeMap::from([("gtid_mode".into(), "OFF".into())]),
         binlogs: vec![file("bin.000003", 900, 1000), file("bin.000004", 500, 2000), file("bin.000005", 700, 3000)],
         end: Some(SourceEnd { file: "bin.000005".into(), position: 700, gtids: SourcePosition::FileOnly }),
-        replicas: None,
-        replication: None,
-        grants: Vec::new(),
-        clock_ahead_ms: 0,
+        ..ServerFacts::example()
     }
 }
 
