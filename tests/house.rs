@@ -25,7 +25,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mysql_common", &["src/capture"]),
     ("rdkafka", &["src/sink/kafka"]),
     ("axum", &["src/api", "src/run.rs"]),
-    ("sqlparser", &["src/change"]),
 ];
 
 /// Crates that relay-store must never know.

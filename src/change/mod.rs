@@ -8,6 +8,7 @@
 
 pub mod charset;
 pub mod column_type;
+pub mod ddl;
 pub mod decode;
 pub mod plan;
 pub mod schema;

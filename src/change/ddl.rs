@@ -1,0 +1,476 @@
+//! What a statement does to tables: for the tracker of table definitions, and the names that messages about DDL carry.
+//!
+//! The parser reads what changes a table's columns and keys and passes over the rest (indexes, partitions, options,
+//! expressions), so that a new option of a new server is no error. What it cannot read is [`Unparsed`], with the
+//! tables that the statement may touch: the tracker then trusts none of them.
+
+mod alter;
+mod column;
+mod cursor;
+mod lexer;
+
+use std::fmt;
+
+pub use alter::AlterSpec;
+pub use column::{ColumnSpec, ColumnType, KeySpec, Place, charset_of};
+use column::{Definition, charset_name, definition};
+use cursor::Cursor;
+use lexer::Token;
+
+/// Longest statement that is read; a longer one is data, not DDL.
+const SQL_BYTES_MAX: usize = 4 << 20;
+
+/// A table (or view, or index's table) by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Its schema: written, or the default one; empty when there is none.
+    pub database: String,
+    /// Its name.
+    pub table: String,
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.table)
+    }
+}
+
+/// The kinds of DDL that Canal tells apart; the name is the message's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// CREATE TABLE.
+    Create,
+    /// ALTER TABLE whose first action is none of the others.
+    Alter,
+    /// RENAME TABLE, ALTER TABLE ... RENAME.
+    Rename,
+    /// CREATE INDEX, ALTER TABLE ... ADD INDEX or UNIQUE or PRIMARY KEY.
+    CreateIndex,
+    /// DROP INDEX, ALTER TABLE ... DROP INDEX or constraint.
+    DropIndex,
+    /// DROP TABLE.
+    Erase,
+    /// TRUNCATE TABLE.
+    Truncate,
+    /// Anything else: databases, views, routines, accounts.
+    Query,
+}
+
+impl Kind {
+    /// The name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Alter => "ALTER",
+            Self::Rename => "RENAME",
+            Self::CreateIndex => "CINDEX",
+            Self::DropIndex => "DINDEX",
+            Self::Erase => "ERASE",
+            Self::Truncate => "TRUNCATE",
+            Self::Query => "QUERY",
+        }
+    }
+}
+
+/// What CREATE TABLE makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateTable {
+    /// The table.
+    pub table: ObjectName,
+    /// `IF NOT EXISTS`: nothing happens when it exists. (MySQL does not log it then; MariaDB may.)
+    pub if_not_exists: bool,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnSpec>,
+    /// Its primary and unique keys.
+    pub keys: Vec<KeySpec>,
+    /// Default character set named in the statement.
+    pub charset: Option<String>,
+    /// Default collation named in the statement.
+    pub collation: Option<String>,
+}
+
+/// One change to a table's definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// A table is made.
+    Create(CreateTable),
+    /// A table is made after another one.
+    CreateLike {
+        /// The new table.
+        table: ObjectName,
+        /// The one it is made after.
+        like: ObjectName,
+    },
+    /// A table is changed.
+    Alter {
+        /// The table.
+        table: ObjectName,
+        /// What is done, in order.
+        specs: Vec<AlterSpec>,
+    },
+    /// A table gets another name.
+    Rename {
+        /// Old name.
+        from: ObjectName,
+        /// New name.
+        to: ObjectName,
+    },
+    /// A table is gone.
+    Drop(ObjectName),
+    /// A schema and all its tables are gone.
+    DropDatabase(String),
+    /// A schema's default character set changes, for tables made from now on.
+    AlterDatabase(String),
+}
+
+/// One message: a kind, and the database and table that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its kind.
+    pub kind: Kind,
+    /// The database; the default one where the statement names none.
+    pub database: String,
+    /// The table; empty where there is none.
+    pub table: String,
+}
+
+/// A statement that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ddl {
+    /// What to tell: one item, or one for each pair of a RENAME and each table of a DROP.
+    pub items: Vec<Item>,
+    /// What changes in table definitions, in order.
+    pub effects: Vec<Effect>,
+    /// It is about temporary tables only, which no other session sees.
+    pub temporary: bool,
+}
+
+impl Ddl {
+    fn one(kind: Kind, name: &ObjectName, effects: Vec<Effect>) -> Self {
+        Self { items: vec![Item::new(kind, name)], effects, temporary: false }
+    }
+
+    fn other(database: &str, table: &str) -> Self {
+        let item = Item { kind: Kind::Query, database: database.to_owned(), table: table.to_owned() };
+        Self { items: vec![item], effects: Vec::new(), temporary: false }
+    }
+
+    /// Every table that it names: those of its items, and what they are renamed to or made after.
+    pub fn tables(&self) -> impl Iterator<Item = ObjectName> {
+        let named = self.items.iter().filter(|i| !i.table.is_empty());
+        let named = named.map(|i| ObjectName { database: i.database.clone(), table: i.table.clone() });
+        let targets = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Rename { to, .. } => Some(to.clone()),
+            Effect::Alter { specs, .. } => specs.iter().find_map(|s| match s {
+                AlterSpec::RenameTable(to) => Some(to.clone()),
+                _ => None,
+            }),
+            _ => None,
+        });
+        named.chain(targets)
+    }
+}
+
+impl Item {
+    fn new(kind: Kind, name: &ObjectName) -> Self {
+        Self { kind, database: name.database.clone(), table: name.table.clone() }
+    }
+}
+
+/// Why a statement could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Something else stands where this must.
+    #[error("expected {0}")]
+    Expected(&'static str),
+    /// It does not split into tokens.
+    #[error("{0}")]
+    Text(&'static str),
+    /// It is longer than any DDL.
+    #[error("longer than 4 MiB")]
+    TooLong,
+    /// A CREATE TABLE whose columns come from a query.
+    #[error("its columns come from a query")]
+    ColumnsFromQuery,
+}
+
+/// A statement that could not be read, and what it may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unparsed {
+    /// Why.
+    pub reason: Reason,
+    /// Tables that it may touch, as far as names could be found.
+    pub maybe: Vec<ObjectName>,
+    /// What a message about it says: its kind by its first words, its first table.
+    pub item: Item,
+}
+
+/// Reads a statement. `default_database` is the one that it ran in.
+///
+/// # Errors
+/// A statement about tables that does not read; statements about anything else never fail.
+pub fn parse(sql: &str, default_database: &str) -> Result<Ddl, Box<Unparsed>> {
+    let fail = |reason, tokens: &[Token]| Box::new(unparsed(reason, tokens, default_database));
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(fail(Reason::TooLong, &[]));
+    }
+    let tokens = lexer::tokens(sql).map_err(|reason| fail(Reason::Text(reason), &[]))?;
+    let mut cursor = Cursor::new(&tokens, default_database);
+    statement(&mut cursor).map_err(|reason| fail(reason, &tokens))
+}
+
+fn statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    if cursor.take("CREATE") {
+        return create(cursor);
+    }
+    if cursor.take("ALTER") {
+        return alter_statement(cursor);
+    }
+    if cursor.take("DROP") {
+        return drop_statement(cursor);
+    }
+    if cursor.take("RENAME") && cursor.take_any(&["TABLE", "TABLES"]) {
+        return rename(cursor);
+    }
+    if cursor.take("TRUNCATE") {
+        cursor.take("TABLE");
+        let table = cursor.object()?;
+        return Ok(Ddl::one(Kind::Truncate, &table, Vec::new()));
+    }
+    Ok(Ddl::other(cursor.default_database(), ""))
+}
+
+fn create(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    cursor.take_all(&["OR", "REPLACE"]);
+    let temporary = cursor.take("TEMPORARY");
+    if cursor.take("TABLE") {
+        return create_table(cursor, temporary);
+    }
+    if cursor.take_any(&["DATABASE", "SCHEMA"]) {
+        cursor.take_if_exists();
+        return Ok(Ddl::other(&cursor.identifier()?, ""));
+    }
+    cursor.take_any(&["ONLINE", "OFFLINE"]);
+    let unique = cursor.take("UNIQUE");
+    if unique || cursor.take_any(&["FULLTEXT", "SPATIAL"]) || cursor.sees("INDEX") {
+        cursor.expect("INDEX")?;
+        return create_index(cursor, unique);
+    }
+    named_object(cursor)
+}
+
+/// `[IF NOT EXISTS] name [USING type] ON table (columns)`.
+fn create_index(cursor: &mut Cursor<'_>, unique: bool) -> Result<Ddl, Reason> {
+    cursor.take_if_exists();
+    let name = cursor.identifier()?;
+    if cursor.take_any(&["USING", "TYPE"]) {
+        cursor.identifier()?;
+    }
+    cursor.expect("ON")?;
+    let table = cursor.object()?;
+    cursor.skip_wait();
+    let mut effects = Vec::new();
+    if unique {
+        let key = KeySpec { name: Some(name), columns: column::key(cursor, None)?.columns };
+        effects.push(Effect::Alter { table: table.clone(), specs: vec![AlterSpec::AddKey(key)] });
+    }
+    Ok(Ddl::one(Kind::CreateIndex, &table, effects))
+}
+
+fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Ddl, Reason> {
+    let if_not_exists = cursor.take_if_exists();
+    let table = cursor.object()?;
+    let done = |effect| Ddl { temporary, ..Ddl::one(Kind::Create, &table, vec![effect]) };
+    if cursor.take("LIKE") {
+        return Ok(done(Effect::CreateLike { like: cursor.object()?, table: table.clone() }));
+    }
+    if cursor.peek() != Some(&Token::Sign('(')) {
+        return if temporary {
+            Ok(Ddl { temporary, ..Ddl::one(Kind::Create, &table, Vec::new()) })
+        } else {
+            Err(Reason::ColumnsFromQuery)
+        };
+    }
+    let mut body = cursor.parenthesised()?;
+    if body.take("LIKE") {
+        return Ok(done(Effect::CreateLike { like: body.object()?, table: table.clone() }));
+    }
+    if body.sees("SELECT") {
+        return Err(Reason::ColumnsFromQuery);
+    }
+    let mut create = CreateTable {
+        table: table.clone(),
+        if_not_exists,
+        columns: vec![],
+        keys: vec![],
+        charset: None,
+        collation: None,
+    };
+    for mut part in body.split_commas() {
+        match definition(&mut part)? {
+            Definition::Column(column, _) => create.columns.push(column),
+            Definition::Key(key) => create.keys.push(key),
+            Definition::Index | Definition::Other => {}
+        }
+    }
+    (create.charset, create.collation) = table_options(cursor)?;
+    Ok(done(Effect::Create(create)))
+}
+
+/// The options behind a CREATE TABLE's list: of all of them only the character set counts. A query behind them would
+/// add columns.
+fn table_options(cursor: &mut Cursor<'_>) -> Result<(Option<String>, Option<String>), Reason> {
+    let (mut charset, mut collation) = (None, None);
+    while let Some(token) = cursor.next() {
+        match token {
+            token if token.is("CHARSET") => charset = Some(charset_name(cursor)?),
+            token if token.is("CHARACTER") && cursor.take("SET") => charset = Some(charset_name(cursor)?),
+            token if token.is("COLLATE") => {
+                cursor.sign('=');
+                collation = Some(cursor.identifier()?.to_ascii_lowercase());
+            }
+            token if token.is("COMMENT") || token.is("CONNECTION") || token.is("PARTITION") => {
+                cursor.sign('=');
+                cursor.next();
+            }
+            token if token.is("SELECT") => return Err(Reason::ColumnsFromQuery),
+            Token::Sign('(') => {
+                // A partition's definition, a list of tables: nothing that counts.
+                let mut depth = 1usize;
+                while depth > 0 {
+                    match cursor.next() {
+                        Some(Token::Sign('(')) => depth += 1,
+                        Some(Token::Sign(')')) => depth -= 1,
+                        Some(_) => {}
+                        None => return Err(Reason::Expected("a closing parenthesis")),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let charset = charset.or_else(|| collation.as_deref().map(charset_of));
+    Ok((charset, collation))
+}
+
+fn alter_statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    cursor.take_any(&["ONLINE", "OFFLINE"]);
+    cursor.take("IGNORE");
+    if cursor.take("TABLE") {
+        return alter::alter_table(cursor);
+    }
+    if cursor.take_any(&["DATABASE", "SCHEMA"]) {
+        let options = ["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "ENCRYPTION", "READ", "COMMENT", "UPGRADE"];
+        let unnamed = options.iter().any(|option| cursor.sees(option));
+        let name = if unnamed { cursor.default_database().to_owned() } else { cursor.identifier()? };
+        return Ok(Ddl { effects: vec![Effect::AlterDatabase(name.clone())], ..Ddl::other(&name, "") });
+    }
+    named_object(cursor)
+}
+
+fn drop_statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    let temporary = cursor.take("TEMPORARY");
+    if cursor.take_any(&["TABLE", "TABLES"]) {
+        cursor.take_if_exists();
+        let (mut items, mut effects) = (Vec::new(), Vec::new());
+        loop {
+            let table = cursor.object()?;
+            items.push(Item::new(Kind::Erase, &table));
+            effects.push(Effect::Drop(table));
+            if !cursor.sign(',') {
+                break;
+            }
+        }
+        return Ok(Ddl { items, effects, temporary });
+    }
+    if cursor.take_any(&["DATABASE", "SCHEMA"]) {
+        cursor.take_if_exists();
+        let name = cursor.identifier()?;
+        return Ok(Ddl { effects: vec![Effect::DropDatabase(name.clone())], ..Ddl::other(&name, "") });
+    }
+    cursor.take_any(&["ONLINE", "OFFLINE"]);
+    if cursor.take("INDEX") {
+        cursor.take_if_exists();
+        let name = cursor.identifier()?;
+        cursor.expect("ON")?;
+        let table = cursor.object()?;
+        let effect = Effect::Alter { table: table.clone(), specs: vec![AlterSpec::DropKey(name)] };
+        return Ok(Ddl::one(Kind::DropIndex, &table, vec![effect]));
+    }
+    named_object(cursor)
+}
+
+fn rename(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    cursor.take_if_exists();
+    let (mut items, mut effects) = (Vec::new(), Vec::new());
+    loop {
+        let from = cursor.object()?;
+        cursor.skip_wait();
+        cursor.expect("TO")?;
+        let to = cursor.object()?;
+        items.push(Item::new(Kind::Rename, &from));
+        effects.push(Effect::Rename { from, to });
+        if !cursor.sign(',') {
+            break;
+        }
+    }
+    if !cursor.at_end() {
+        return Err(Reason::Expected("the statement's end"));
+    }
+    Ok(Ddl { items, effects, temporary: false })
+}
+
+/// CREATE, ALTER or DROP of something else than a table: its name tells the database, nothing else counts.
+fn named_object(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    const OBJECTS: [&str; 7] = ["VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SEQUENCE", "PACKAGE"];
+    while let Some(token) = cursor.next() {
+        if OBJECTS.iter().any(|object| token.is(object)) {
+            cursor.take("BODY");
+            cursor.take_if_exists();
+            let default = cursor.default_database();
+            let Ok(name) = cursor.object() else { return Ok(Ddl::other(default, "")) };
+            return Ok(Ddl::other(&name.database, ""));
+        }
+    }
+    Ok(Ddl::other(cursor.default_database(), ""))
+}
+
+/// Every name behind TABLE, TABLES, TO, LIKE or ON, or behind a comma after such a one, may be a table.
+fn unparsed(reason: Reason, tokens: &[Token], default_database: &str) -> Unparsed {
+    let mut maybe: Vec<ObjectName> = Vec::new();
+    let mut cursor = Cursor::new(tokens, default_database);
+    while let Some(token) = cursor.next() {
+        if !["TABLE", "TABLES", "TO", "LIKE", "ON"].iter().any(|word| token.is(word)) {
+            continue;
+        }
+        loop {
+            let mut ahead = cursor.clone();
+            ahead.take_if_exists();
+            let Ok(name) = ahead.object() else { break };
+            if !maybe.contains(&name) {
+                maybe.push(name);
+            }
+            cursor = ahead;
+            if !cursor.sign(',') {
+                break;
+            }
+        }
+    }
+    let first = |word| tokens.first().is_some_and(|t: &Token| t.is(word));
+    let kind = match () {
+        () if first("CREATE") => Kind::Create,
+        () if first("ALTER") => Kind::Alter,
+        () if first("DROP") => Kind::Erase,
+        () if first("RENAME") => Kind::Rename,
+        () if first("TRUNCATE") => Kind::Truncate,
+        () => Kind::Query,
+    };
+    let item = match maybe.first() {
+        Some(name) => Item::new(kind, name),
+        None => Item { kind: Kind::Query, database: default_database.to_owned(), table: String::new() },
+    };
+    Unparsed { reason, maybe, item }
+}
+
+#[cfg(test)]
+mod tests;
