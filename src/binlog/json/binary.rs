@@ -14,7 +14,7 @@ pub enum Json<'a> {
     Int(i64),
     /// An unsigned integer.
     UInt(u64),
-    /// A double.
+    /// A double, finite.
     Double(f64),
     /// UTF-8, as the server promises; not checked here.
     String(&'a [u8]),
@@ -71,7 +71,11 @@ fn read(kind: u8, bytes: &[u8]) -> Result<(Json<'_>, usize)> {
         8 => Json::UInt(r.u32(WHAT)?.into()),
         9 => Json::Int(r.u64(WHAT)? as i64),
         10 => Json::UInt(r.u64(WHAT)?),
-        11 => Json::Double(f64::from_bits(r.u64(WHAT)?)),
+        // JSON has no infinities and no NaN, so the server stores none.
+        11 => match f64::from_bits(r.u64(WHAT)?) {
+            v if v.is_finite() => Json::Double(v),
+            v => return Err(DecodeError::Invalid { what: "json double", value: v.to_bits() }),
+        },
         12 => Json::String(counted(&mut r)?),
         15 => Json::Opaque { wire: r.u8(WHAT)?, bytes: counted(&mut r)? },
         value => return Err(DecodeError::Unsupported { what: "json type", value: value.into() }),
@@ -143,10 +147,12 @@ impl<'a> Container<'a> {
 
     /// The members in order, with an empty key in arrays.
     ///
-    /// Each is an error when it does not lie in the container, or when the members together take more bytes than it has.
+    /// Each is an error when it does not lie in the container, or when the members together take more bytes than it
+    /// has beside its entries (as when one of them is the container itself).
     pub fn members(&self) -> impl Iterator<Item = Result<(&'a [u8], Json<'a>)>> + use<'a> {
         let container = *self;
-        let mut room = self.bytes.len();
+        let entries = 2 * self.offset_width() + self.count * (self.key_entry() + self.value_entry());
+        let mut room = self.bytes.len().saturating_sub(entries);
         (0..self.count).map(move |index| container.member(index, &mut room))
     }
 
