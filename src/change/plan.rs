@@ -253,3 +253,6 @@ impl State {
         self.plans.get(map)?.iter().find(same).map(|planned| Arc::clone(&planned.plan))
     }
 }
+
+#[cfg(test)]
+mod tests;
