@@ -5,17 +5,20 @@
 //! | [`error`](DeliveryError) | why a delivery stopped, and what to do |
 //! | [`park`] | tables that wait alone, and their release |
 //! | `session` | one life of a sink; acks, resets, pauses |
-//! | `pipeline`, [`outlet`] | reading ahead, parallel encoding in the order of the log |
+//! | `encode`, `route` | a block to records: which tables, which topic, which partition |
+//! | `pipeline`, `outlet` | reading ahead, parallel encoding in the order of the log |
 //! | `ledger` | what is in flight, and what an ack settles |
 //! | `start` | where a new cursor begins |
 //!
 //! Keeps the second promise: a cursor moves only to a seq whose records, and all before them, its sink acked.
 
+mod encode;
 mod error;
 mod ledger;
-pub mod outlet;
+mod outlet;
 pub mod park;
 mod pipeline;
+mod route;
 mod session;
 mod start;
 #[cfg(test)]
@@ -25,18 +28,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use relay_store::{CursorState, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use error::DeliveryError;
-pub use park::{Scope, TableFault};
-pub use pipeline::{Encode, EncodeError};
+use park::Scope;
+use pipeline::Encode;
 
+use encode::{Encoder, Job};
+use route::Routing;
 use session::{End, Session, Work};
 
-use crate::config::Delivery;
+use crate::change::plan::Planner;
+use crate::config::{Delivery, SinkConfig};
+use crate::format::canal_json::CanalOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::sink::Sink;
+use crate::sink::file::FileSink;
+use crate::sink::kafka::Budget;
+#[cfg(feature = "kafka")]
+use crate::sink::kafka::KafkaSink;
 use crate::status::{DeliveryHandle, State};
 
 /// How often a paused cursor is looked at.
@@ -46,6 +58,10 @@ const PAUSED_LOOK: Duration = Duration::from_secs(1);
 pub struct DeliveryContext {
     /// The relay's name, which records carry.
     pub relay: Arc<str>,
+    /// Zone in which TIMESTAMP columns are shown.
+    pub zone: TimeZone,
+    /// Memory for records in flight, shared by all Kafka deliveries.
+    pub budget: Budget,
     /// Its settings.
     pub config: Arc<Delivery>,
     /// The log.
@@ -58,12 +74,46 @@ pub struct DeliveryContext {
     pub shutdown: CancellationToken,
 }
 
+/// One life of a delivery, as its config says; the supervisor begins the next.
+///
+/// # Errors
+/// What ended it. The cursor stands where the last ack left it, durable.
+pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
+    let (canal, routing) = match &context.config.kind {
+        SinkConfig::Kafka(kafka) => (kafka.canal_options(), Routing::kafka(kafka)),
+        SinkConfig::File(_) => (CanalOptions::default(), Routing::single()),
+    };
+    let job = Arc::new(Job {
+        tables: context.config.tables.clone(),
+        zone: context.zone.clone(),
+        canal,
+        routing,
+        planner: Arc::new(Planner::new()),
+        metrics: context.metrics.clone(),
+        status: context.status.clone(),
+    });
+    let store = context.store.clone();
+    let encoder = move |scope| -> Arc<dyn Encode> { Arc::new(Encoder::new(Arc::clone(&job), scope, store.reader())) };
+    match &context.config.kind {
+        SinkConfig::File(file) => deliver(&context, || FileSink::new(file), encoder).await,
+        #[cfg(feature = "kafka")]
+        SinkConfig::Kafka(kafka) => {
+            let make = || KafkaSink::new((**kafka).clone(), &*context.relay, &context.budget);
+            deliver(&context, make, encoder).await
+        }
+        #[cfg(not(feature = "kafka"))]
+        SinkConfig::Kafka(_) => Err(crate::sink::SinkError::definite("this build has no Kafka client")
+            .advise("build with the feature kafka")
+            .into()),
+    }
+}
+
 /// Delivers until told to stop, with sinks from `make` and encoders from `encoder`: a new pair for every stretch
 /// between changes of the cursor (a reset, a parked or a released table).
 ///
 /// # Errors
 /// What ended it. The cursor stands where the last ack left it, durable.
-pub async fn deliver<S: Sink>(
+async fn deliver<S: Sink>(
     context: &DeliveryContext,
     mut make: impl FnMut() -> S,
     encoder: impl Fn(Scope) -> Arc<dyn Encode>,

@@ -70,18 +70,19 @@ impl Outlet {
             self.batch.first = seq;
         }
         self.batch.last = seq;
-        self.hand_over_when_full()
+        self.hand_over_when_full().map(drop)
     }
 
-    /// Hands the batch over when it is large enough, also in the middle of an entry.
+    /// Hands the batch over when it is large enough, also in the middle of an entry, and says whether it did.
     ///
     /// # Errors
     /// [`Gone`] when nobody takes it.
-    pub fn hand_over_when_full(&mut self) -> Result<(), Gone> {
-        if self.batch.bytes.len() >= BATCH_BYTES || self.batch.records.len() >= BATCH_RECORDS {
+    pub fn hand_over_when_full(&mut self) -> Result<bool, Gone> {
+        let full = self.batch.bytes.len() >= BATCH_BYTES || self.batch.records.len() >= BATCH_RECORDS;
+        if full {
             self.hand_over()?;
         }
-        Ok(())
+        Ok(full)
     }
 
     /// From now on records are dropped: something before them cannot be delivered.

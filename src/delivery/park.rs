@@ -108,6 +108,11 @@ impl Scope {
         Self::Stream(ParkedTables(tables.collect()))
     }
 
+    #[cfg(test)]
+    pub(super) fn parked(tables: impl IntoIterator<Item = (TableName, Seq)>) -> Self {
+        Self::Stream(ParkedTables(tables.into_iter().collect()))
+    }
+
     /// What happens to a change of `table` in entry `seq`.
     pub fn admit(&self, table: &TableName, seq: Seq) -> Admission {
         match self {

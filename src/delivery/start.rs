@@ -4,7 +4,6 @@ use relay_store::{CursorError, CursorOptions, CursorState, Lagging, Seq};
 
 use super::{DeliveryContext, DeliveryError};
 use crate::config::LaggingCursor;
-use crate::log::address::Address;
 
 /// The delivery's cursor; created at its `start` when there is none.
 pub(super) async fn cursor(context: &DeliveryContext) -> Result<CursorState, DeliveryError> {
@@ -13,7 +12,7 @@ pub(super) async fn cursor(context: &DeliveryContext) -> Result<CursorState, Del
     if let Some(cursor) = cursors.get(&config.name) {
         return Ok(cursor);
     }
-    let acked = acked_before(context)?;
+    let acked = acked_before(context).await?;
     let name = config.name.clone();
     let lagging = match config.lagging_cursor {
         LaggingCursor::Hold => Lagging::Hold,
@@ -26,15 +25,15 @@ pub(super) async fn cursor(context: &DeliveryContext) -> Result<CursorState, Del
 }
 
 /// The seq before the first one that the address names.
-fn acked_before(context: &DeliveryContext) -> Result<Seq, DeliveryError> {
-    let positions = context.store.positions();
-    match &context.config.start {
-        Address::Earliest => Ok(positions.first_seq.prev()),
-        Address::Latest => Ok(positions.visible_seq),
-        Address::Seq(seq) => Ok(Seq(*seq).prev()),
-        other => Err(DeliveryError::Start {
-            cursor: context.config.name.clone(),
-            reason: format!("{other} cannot be resolved"),
-        }),
+async fn acked_before(context: &DeliveryContext) -> Result<Seq, DeliveryError> {
+    let (store, start) = (context.store.clone(), context.config.start.clone());
+    // Looking an address up reads the catalogue and a few block headers.
+    let resolved = tokio::task::spawn_blocking(move || start.resolve(&store)).await;
+    match resolved {
+        Ok(Ok(first)) => Ok(first.prev()),
+        Ok(Err(error)) => {
+            Err(DeliveryError::Start { cursor: context.config.name.clone(), reason: crate::supervisor::chain(&error) })
+        }
+        Err(error) => Err(DeliveryError::Interrupted(error.to_string())),
     }
 }

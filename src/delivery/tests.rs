@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::outlet::Outlet;
 use super::park::{self, Admission, Scope, TableFault};
-use super::{DeliveryContext, DeliveryError, Encode, EncodeError, deliver};
+use super::pipeline::EncodeError;
+use super::{DeliveryContext, DeliveryError, Encode, deliver};
 use crate::change::schema::TableName;
 use crate::config::Config;
 use crate::failure::{Class, Failure as _};
@@ -134,6 +135,8 @@ impl Lab {
         let shutdown = CancellationToken::new();
         let context = DeliveryContext {
             relay: "t".into(),
+            zone: jiff::tz::TimeZone::UTC,
+            budget: crate::sink::kafka::Budget::default(),
             config: Arc::new(config.deliveries[0].clone()),
             store: self.store.clone(),
             status: self.status.delivery("c"),

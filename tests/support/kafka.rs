@@ -39,6 +39,16 @@ pub fn create_topic(servers: &super::servers::Servers, topic: &str, partitions: 
     assert!(done.status.success(), "create topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
 }
 
+/// Changes one setting of a topic with the broker's own tool.
+pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str) {
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", servers.get("KAFKA_CLASSPATH")]);
+    command.args(["kafka.admin.ConfigCommand", "--bootstrap-server", servers.brokers(), "--alter"]);
+    command.args(["--entity-type", "topics", "--entity-name", topic, "--add-config", config]);
+    let done = command.output().expect("java runs");
+    assert!(done.status.success(), "alter topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
+}
+
 /// All records of a topic up to its end as it is now, in order within each partition.
 pub fn consume(brokers: &str, topic: &str) -> Vec<Record> {
     // Unit separators cannot stand in compact JSON, in our keys or in our headers.

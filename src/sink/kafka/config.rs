@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::{FieldError, FormatName, Secret, Size};
+use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
+use crate::format::text::{BinaryForm, EnumForm, OnBadText};
 
 /// Settings of a Kafka sink.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,24 @@ pub struct KafkaConfig {
     /// PEM file of its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// What `old` holds of an update.
+    #[serde(default)]
+    pub canal_old: OldColumns,
+    /// How ENUM and SET are written.
+    #[serde(default)]
+    pub canal_enum: EnumForm,
+    /// How bytes that are no text are written.
+    #[serde(default)]
+    pub canal_binary: BinaryForm,
+    /// The `type` of rows of the initial copy.
+    #[serde(default)]
+    pub canal_snapshot_type: SnapshotType,
+    /// What happens with text that does not decode in its column's character set.
+    #[serde(default)]
+    pub on_bad_text: OnBadText,
+    /// Whether hidden row ids of tables without a key are written.
+    #[serde(default)]
+    pub emit_hidden_row_id: bool,
     /// Settings handed to the client library as they are; those that break a promise are refused.
     #[serde(default)]
     pub librdkafka: BTreeMap<String, String>,
@@ -331,6 +351,19 @@ fn default_max_record_bytes() -> Size {
 }
 
 impl KafkaConfig {
+    /// The settings of the format.
+    pub fn canal_options(&self) -> CanalOptions {
+        CanalOptions {
+            canal_old: self.canal_old,
+            canal_enum: self.canal_enum,
+            canal_binary: self.canal_binary,
+            canal_snapshot_type: self.canal_snapshot_type,
+            on_bad_text: self.on_bad_text,
+            emit_hidden_row_id: self.emit_hidden_row_id,
+            ..CanalOptions::default()
+        }
+    }
+
     /// Checks what serde cannot: values that contradict one another.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 #![cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "the config is checked also where no client is built"))]
 
 pub mod config;
+#[cfg(feature = "kafka")]
+mod limits;
 #[cfg(all(test, feature = "kafka"))]
 mod mock_tests;
 #[cfg(feature = "kafka")]

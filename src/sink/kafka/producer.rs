@@ -145,9 +145,10 @@ impl Producer {
         cursor: &str,
         window: Arc<Window>,
         progress: Progress,
+        batch_bytes: usize,
     ) -> Result<Self, SinkError> {
         let mut client = ClientConfig::new();
-        for (key, value) in super::settings::client_settings(config, cursor) {
+        for (key, value) in super::settings::client_settings(config, cursor, batch_bytes) {
             client.set(key, value);
         }
         let cost = Cost::new(config.headers);

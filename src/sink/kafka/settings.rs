@@ -12,7 +12,7 @@ pub(super) const RECORD_OVERHEAD_BYTES: usize = 96;
 /// `message.max.bytes` of the client library ends here (CONFIGURATION.md).
 const CLIENT_RECORD_BYTES_MAX: u64 = 1_000_000_000;
 /// Below the brokers' default limit of 1,048,588 for a batch as it arrives.
-const BATCH_BYTES: usize = 1_000_000;
+pub(super) const BATCH_BYTES: usize = 1_000_000;
 /// Milliseconds a record waits for others in its batch; the latency target allows it, half the requests are saved.
 pub const LINGER_MS: u32 = 5;
 /// The client's own bound on queued bytes. The in-flight window stays below it; this one is the second lock.
@@ -77,7 +77,8 @@ pub(super) fn check_record_limit(limit: Size) -> Result<(), FieldError> {
 }
 
 /// The client library's settings for this sink, by name. Holds the password: never printed.
-pub(super) fn client_settings(config: &KafkaConfig, cursor: &str) -> BTreeMap<String, String> {
+/// `batch_bytes` is the most that its topics take in one batch.
+pub(super) fn client_settings(config: &KafkaConfig, cursor: &str, batch_bytes: usize) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     let mut set = |key: &str, value: &str| {
         settings.insert(key.to_owned(), value.to_owned());
@@ -108,7 +109,7 @@ pub(super) fn client_settings(config: &KafkaConfig, cursor: &str) -> BTreeMap<St
         },
     );
     set("linger.ms", &LINGER_MS.to_string());
-    set("batch.size", &BATCH_BYTES.to_string());
+    set("batch.size", &batch_bytes.to_string());
     set("batch.num.messages", &config.max_records.to_string());
     set("message.max.bytes", &(config.max_record_bytes.0 + RECORD_OVERHEAD_BYTES as u64).max(1000).to_string());
     // 0 is for ever: a record that timed out would be skipped while later ones pass (librdkafka #2188, #4134).
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_default_never_gives_up_and_never_reorders() {
-        let settings = client_settings(&config("brokers = \"k:9092\""), "orders");
+        let settings = client_settings(&config("brokers = \"k:9092\""), "orders", BATCH_BYTES);
         for (key, value) in [
             ("acks", "all"),
             ("enable.idempotence", "true"),
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn weaker_acks_keep_the_order_by_one_request_at_a_time() {
         for acks in ["1", "0", "\"1\"", "\"0\""] {
-            let settings = client_settings(&config(&format!("brokers = \"k:9092\"\nacks = {acks}")), "c");
+            let settings = client_settings(&config(&format!("brokers = \"k:9092\"\nacks = {acks}")), "c", BATCH_BYTES);
             assert_eq!(settings["enable.idempotence"], "false");
             assert_eq!(settings["max.in.flight.requests.per.connection"], "1");
         }
@@ -212,7 +213,7 @@ mod tests {
             "brokers = \"k:9092\"\nsecurity = \"sasl_ssl\"\nsasl_mechanism = \"scram-sha-512\"\nusername = \"relay\"\nca_file = \"/ca.pem\"",
         );
         config.password = Some(crate::config::Secret::new("canary"));
-        let settings = client_settings(&config, "c");
+        let settings = client_settings(&config, "c", BATCH_BYTES);
         assert_eq!(settings["security.protocol"], "sasl_ssl");
         assert_eq!(settings["sasl.mechanism"], "SCRAM-SHA-512");
         assert_eq!(settings["sasl.password"], "canary");

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::KafkaConfig;
+use super::limits::Limits;
 use super::producer::{HeaderContext, Outgoing, Producer, Topic};
-use super::settings::RECORD_OVERHEAD_BYTES;
+use super::settings::{BATCH_BYTES, RECORD_OVERHEAD_BYTES};
 use super::topics::{self, Kept, Width};
 use super::window::{PLACES, Window};
 use super::{Budget, Share, outcome};
@@ -34,7 +35,11 @@ pub struct KafkaSink {
 
 /// What exists between open and close.
 struct Open {
+    cursor: String,
     producer: Producer,
+    /// Batches of the producer stay below it: the least that any topic so far takes.
+    batch_bytes: usize,
+    limits: Option<Limits>,
     window: Arc<Window>,
     progress: Progress,
     headers: HeaderContext,
@@ -57,7 +62,8 @@ impl Sink for KafkaSink {
         let kept = Kept::decode(&opening.state)
             .map_err(|reason| SinkError::definite(reason).advise("reset the cursor: its state is of another sink"))?;
         let window = Arc::new(Window::new(opening.progress.clone()));
-        let producer = Producer::start(&self.config, &opening.cursor, window.clone(), opening.progress.clone())?;
+        let (cursor, progress) = (opening.cursor, opening.progress);
+        let producer = Producer::start(&self.config, &cursor, window.clone(), progress.clone(), BATCH_BYTES)?;
         let headers = HeaderContext {
             wanted: self.config.headers,
             source: self.source.clone(),
@@ -67,9 +73,12 @@ impl Sink for KafkaSink {
             },
         };
         let open = self.open.insert(Open {
+            limits: Limits::connect(&self.config, &cursor),
+            cursor,
             producer,
+            batch_bytes: BATCH_BYTES,
             window,
-            progress: opening.progress,
+            progress,
             headers,
             kept,
             widths: HashMap::new(),
@@ -255,11 +264,34 @@ impl Open {
                 .advise("set accept_partition_change = true to use it as it is, then resume"));
             }
         };
+        self.fit_batches(config, topic).await?;
         self.widths.insert(topic.to_owned(), width);
         if self.kept.partitions.insert(topic.to_owned(), width) != Some(width) {
             self.progress.set_state(self.kept.encode());
         }
         Ok(width)
+    }
+
+    /// A topic that takes less than our batches gets smaller ones: the broker would refuse records that are small by
+    /// themselves. The client library has one limit for all topics, so a new client takes over once the old one has
+    /// nothing in flight, and the order is kept.
+    async fn fit_batches(&mut self, config: &KafkaConfig, topic: &str) -> Result<(), SinkError> {
+        let Some(limits) = &self.limits else { return Ok(()) };
+        let Some(bytes) = limits.batch_bytes(topic).await else { return Ok(()) };
+        if bytes >= self.batch_bytes {
+            return Ok(());
+        }
+        let progress = &self.progress;
+        self.window.wait_below(0, 0, || progress.failure().is_some()).await;
+        self.check()?;
+        let producer = Producer::start(config, &self.cursor, self.window.clone(), self.progress.clone(), bytes.max(1))?;
+        let old = std::mem::replace(&mut self.producer, producer);
+        self.batch_bytes = bytes;
+        tracing::info!(cursor = %self.cursor, topic, bytes, "topic takes small batches only; sending none larger");
+        old.closing();
+        // Nothing waits for it: it has nothing left to send.
+        drop(tokio::task::spawn_blocking(move || drop(old)));
+        Ok(())
     }
 
     async fn ask(&self, topic: &str) -> Result<u32, SinkError> {

@@ -1,0 +1,196 @@
+//! Where the records of a table go: topic, what decides the partition, the message key. Built once per plan.
+
+use std::sync::Arc;
+
+use crate::change::RowChange;
+use crate::change::plan::TablePlan;
+use crate::format::key::{KeyColumns, Side, UnknownKeyColumn};
+use crate::format::partition::{murmur2, table_hash};
+use crate::format::text::{FormatError, Renderer};
+use crate::sink::Origin;
+use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
+use crate::sink::kafka::expand;
+
+/// Where statements go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DdlTopic {
+    /// With the rows of their table.
+    Data,
+    /// Nowhere.
+    Off,
+    /// To a topic of their own.
+    Named(String),
+}
+
+/// How a sink's records are routed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// Template of the topic; empty where there is one place only.
+    pub topic: String,
+    /// Where statements go.
+    pub ddl_topic: DdlTopic,
+    /// What decides the partition.
+    pub partition: Partition,
+    /// Partitions in use, when set.
+    pub partitions: Option<u32>,
+    /// What an update of a key becomes.
+    pub on_key_change: OnKeyChange,
+    /// The message key.
+    pub message_key: MessageKey,
+    /// Whether a null value follows a delete.
+    pub tombstones: bool,
+}
+
+impl Routing {
+    /// For a sink with one place and neither keys nor partitions.
+    pub fn single() -> Self {
+        Self {
+            topic: String::new(),
+            ddl_topic: DdlTopic::Data,
+            partition: Partition::Zero,
+            partitions: None,
+            on_key_change: OnKeyChange::Update,
+            message_key: MessageKey::None,
+            tombstones: false,
+        }
+    }
+
+    /// As the settings of a Kafka sink say.
+    pub fn kafka(config: &KafkaConfig) -> Self {
+        Self {
+            topic: config.topic.clone(),
+            ddl_topic: match config.ddl_topic.as_str() {
+                "data" => DdlTopic::Data,
+                "off" => DdlTopic::Off,
+                name => DdlTopic::Named(name.to_owned()),
+            },
+            partition: config.partition,
+            partitions: config.partitions,
+            on_key_change: config.on_key_change,
+            message_key: config.message_key.clone(),
+            tombstones: config.tombstones,
+        }
+    }
+
+    /// Place and hash of a statement about that database and table, either of which may be empty. None: it goes
+    /// nowhere.
+    pub(super) fn of_ddl(&self, database: &str, table: &str) -> Option<(Origin, i32)> {
+        let name = match (database, table) {
+            (_, "") => database.to_owned(),
+            _ => format!("{database}.{table}"),
+        };
+        let (destination, hash) = match &self.ddl_topic {
+            DdlTopic::Off => return None,
+            // One partition, so that statements keep their order.
+            DdlTopic::Named(topic) => (topic.clone(), 0),
+            DdlTopic::Data => {
+                let lacks = |part: &str, place: &str| part.is_empty() && self.topic.contains(place);
+                if lacks(database, "{database}") || lacks(table, "{table}") {
+                    return None;
+                }
+                let by_table = self.partition == Partition::Table && !table.is_empty();
+                (expand(&self.topic, database, table), if by_table { table_hash(database, table) } else { 0 })
+            }
+        };
+        Some((Origin { table: name, destination, partitions: self.partitions }, hash))
+    }
+}
+
+/// The routing of one table.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) plan: u64,
+    pub(super) origin: Arc<Origin>,
+    policy: Partition,
+    table_hash: i32,
+    key: KeyColumns,
+    message_key: Message,
+    split: bool,
+    pub(super) tombstones: bool,
+}
+
+#[derive(Debug)]
+enum Message {
+    None,
+    Table,
+    Columns(KeyColumns),
+}
+
+impl Route {
+    pub(super) fn new(routing: &Routing, plan: &TablePlan) -> Result<Self, UnknownKeyColumn> {
+        let (database, table) = (&*plan.name.database, &*plan.name.table);
+        let key = KeyColumns::of(plan);
+        let message_key = match &routing.message_key {
+            MessageKey::None => Message::None,
+            MessageKey::Table => Message::Table,
+            // Without a key there is nothing to write: such rows have a null key.
+            MessageKey::PrimaryKey if key.is_empty() => Message::None,
+            MessageKey::PrimaryKey => Message::Columns(key.clone()),
+            MessageKey::Columns(names) => Message::Columns(KeyColumns::named(plan, names)?),
+        };
+        Ok(Self {
+            plan: plan.id,
+            origin: Arc::new(Origin {
+                table: plan.name.to_string(),
+                destination: expand(&routing.topic, database, table),
+                partitions: routing.partitions,
+            }),
+            policy: routing.partition,
+            table_hash: table_hash(database, table),
+            key,
+            tombstones: routing.tombstones && matches!(message_key, Message::Columns(_)),
+            message_key,
+            split: routing.on_key_change == OnKeyChange::Split,
+        })
+    }
+
+    /// Whether an update moves its row: to another partition, or to another message key. Consumers would then see
+    /// the two rows in either order, or keep the old one for ever.
+    pub(super) fn moves(&self, row: &RowChange<'_>) -> Result<bool, FormatError> {
+        if !self.split {
+            return Ok(false);
+        }
+        if self.policy == Partition::Key && self.key.changed(row)? {
+            return Ok(true);
+        }
+        match &self.message_key {
+            Message::Columns(columns) => columns.changed(row),
+            Message::None | Message::Table => Ok(false),
+        }
+    }
+
+    /// Appends the message key; false when there is none.
+    pub(super) fn write_key(
+        &self,
+        plan: &TablePlan,
+        row: &RowChange<'_>,
+        side: Side,
+        renderer: &mut Renderer,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, FormatError> {
+        match &self.message_key {
+            Message::None => return Ok(false),
+            Message::Table => out.extend_from_slice(self.origin.table.as_bytes()),
+            Message::Columns(columns) => columns.write_object(plan, row, side, renderer, out)?,
+        }
+        Ok(true)
+    }
+
+    /// The hash that decides the partition. `key` is the message key, when there is one.
+    pub(super) fn hash(
+        &self,
+        plan: &TablePlan,
+        row: &RowChange<'_>,
+        side: Side,
+        key: Option<&[u8]>,
+        renderer: &mut Renderer,
+        scratch: &mut Vec<u8>,
+    ) -> Result<i32, FormatError> {
+        match self.policy {
+            Partition::Zero => Ok(0),
+            Partition::Table => Ok(self.table_hash),
+            Partition::Murmur2 => Ok(key.map_or(0, |key| murmur2(key) as i32)),
+            Partition::Key => self.key.hash(plan, row, side, renderer, scratch),
+        }
+    }
+}

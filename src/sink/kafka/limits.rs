@@ -1,0 +1,38 @@
+//! What a topic says of itself: the largest batch it takes. Asked of the cluster's own description of the topic.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+
+use super::config::KafkaConfig;
+
+/// How long the question may take. Without an answer the defaults hold, and a topic that takes less says so itself.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks about topics.
+pub(super) struct Limits(AdminClient<DefaultClientContext>);
+
+impl Limits {
+    /// Connects in the background; none when the client refuses, which the producer then says better.
+    pub(super) fn connect(config: &KafkaConfig, cursor: &str) -> Option<Self> {
+        let mut client = ClientConfig::new();
+        // What producers only know would be warned about.
+        let asked = ["bootstrap.servers", "client.id", "socket.keepalive.enable", "reconnect.backoff.max.ms"];
+        for (key, value) in super::settings::client_settings(config, cursor, super::settings::BATCH_BYTES) {
+            if asked.contains(&key.as_str()) || ["security.", "sasl.", "ssl."].iter().any(|p| key.starts_with(p)) {
+                client.set(key, value);
+            }
+        }
+        client.create().ok().map(Self)
+    }
+
+    /// `max.message.bytes` of a topic, which holds for a batch as it arrives. None when the cluster does not tell.
+    pub(super) async fn batch_bytes(&self, topic: &str) -> Option<usize> {
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let described = self.0.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await.ok()?;
+        let resource = described.into_iter().next()?.ok()?;
+        resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+    }
+}
