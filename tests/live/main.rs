@@ -6,13 +6,9 @@ mod support;
 #[path = "../support/binlog_rows.rs"]
 #[allow(dead_code, reason = "shared with unit tests, which use other parts of it")]
 mod binlog_rows;
-#[path = "../support/binlog_rows.rs"]
-#[allow(dead_code, reason = "shared with unit tests, which use other parts of it")]
-mod binlog_rows;
 
 mod capture;
 mod check;
-
 mod kafka;
 mod servers;
 mod source;
