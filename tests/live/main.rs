@@ -10,6 +10,7 @@ mod binlog_rows;
 mod capture;
 mod check;
 mod kafka;
+mod outage;
 mod servers;
 mod source;
 mod wire;
