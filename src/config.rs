@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use delivery::{Delivery, FileConfig, FormatName, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
-pub use source::{Resume, Source, SourceStart, Tls, TlsMode};
+pub use source::{Resume, Source, SourceStart, Tls, TlsMode, parse_zone};
 pub use units::{Size, Span};
 
 use document::{Document, line_at};

@@ -267,12 +267,16 @@ where
         task.set_state(State::Starting);
         let token = shutdown.child_token();
         let mut handle = tokio::spawn(life(token.clone()));
-        let ended = loop {
-            tokio::select! {
-                ended = &mut handle => break ended,
-                () = interrupted(&mut wanted, seen) => token.cancel(),
+        let ended_first = tokio::select! {
+            ended = &mut handle => Some(ended),
+            () = interrupted(&mut wanted, seen) => None,
+        };
+        let ended = match ended_first {
+            Some(ended) => ended,
+            None => {
+                token.cancel();
+                handle.await
             }
-            break (&mut handle).await;
         };
         let ran_for = task.ran_for();
         let cause = match ended {
@@ -352,10 +356,8 @@ async fn changed(wanted: &mut watch::Receiver<Wanted>, shutdown: &CancellationTo
 /// Waits for a delay, or for an operator when there is none; either way an operator ends it.
 async fn wait_for(delay: Option<Duration>, wanted: &mut watch::Receiver<Wanted>, shutdown: &CancellationToken) -> bool {
     match delay {
-        Some(delay) => match tokio::time::timeout(delay, changed(wanted, shutdown)).await {
-            Ok(go_on) => go_on,
-            Err(_) => true,
-        },
+        // The delay's end is what was waited for.
+        Some(delay) => tokio::time::timeout(delay, changed(wanted, shutdown)).await.unwrap_or(true),
         None => changed(wanted, shutdown).await,
     }
 }

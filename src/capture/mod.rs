@@ -138,8 +138,20 @@ fn server(facts: &ServerFacts, from: &DumpFrom, config: &Source) -> Server {
         uuid: if facts.dialect == Dialect::MySql { facts.identity.clone() } else { String::new() },
         server_id: facts.server_id,
         resume: if by_file { "file" } else { "gtid" }.to_owned(),
-        timestamp_zone: config.timestamp_zone.clone(),
+        timestamp_zone: match config.timestamp_zone.as_str() {
+            "source" => zone_name(&facts.time_zone().0),
+            zone => zone.to_owned(),
+        },
     }
+}
+
+/// The zone as the config would name it.
+fn zone_name(zone: &jiff::tz::TimeZone) -> String {
+    let offset = || {
+        let minutes = zone.to_fixed_offset().map_or(0, |offset| offset.seconds() / 60);
+        format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60)
+    };
+    zone.iana_name().map_or_else(offset, str::to_owned)
 }
 
 /// Where a dump begins, for the log.

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::log::Checkpoint;
 use server::LogState;
 
 /// Runs every item, as `relay check` does: also what an open log would keep from others.
@@ -23,9 +24,10 @@ pub async fn run(config: &Config) -> Report {
     Report { items }
 }
 
-/// Runs every item while this process has the log open.
-pub async fn with_open_log(config: &Config) -> Report {
-    let mut items = server::items(&config.source, LogState::Unknown).await;
+/// Runs every item while this process has the log open, which ends at `checkpoint`.
+pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>) -> Report {
+    let log = checkpoint.map_or(LogState::New, LogState::EndsAt);
+    let mut items = server::items(&config.source, log).await;
     items.push(state::open(config));
     Report { items }
 }

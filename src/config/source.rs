@@ -316,9 +316,29 @@ fn default_server_id(name: &str) -> u32 {
     crc32fast::hash(name.as_bytes()) | 0x8000_0000
 }
 
+/// A zone by its offset (`+08:00`) or its name; `None` when neither, as for `source`.
+pub fn parse_zone(text: &str) -> Option<jiff::tz::TimeZone> {
+    if let Some(rest) = text.strip_prefix(['+', '-']) {
+        let (hours, minutes) = rest.split_once(':')?;
+        let (hours, minutes): (u8, u8) = (digits(hours)?, digits(minutes)?);
+        // MySQL takes -13:59 to +14:00.
+        if hours > 14 || minutes > 59 {
+            return None;
+        }
+        let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
+        let seconds = if text.starts_with('-') { -seconds } else { seconds };
+        return jiff::tz::Offset::from_seconds(seconds).ok().map(jiff::tz::TimeZone::fixed);
+    }
+    jiff::tz::TimeZone::get(text).ok()
+}
+
+/// Two digits and nothing else.
+fn digits(text: &str) -> Option<u8> {
+    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
 fn check_zone(zone: &str) -> Result<(), String> {
-    let offset = || jiff::fmt::strtime::parse("%:z", zone).is_ok();
-    if zone == "source" || offset() || jiff::tz::TimeZone::get(zone).is_ok() {
+    if zone == "source" || parse_zone(zone).is_some() {
         return Ok(());
     }
     Err(format!(

@@ -178,3 +178,16 @@ fn a_url_is_refused_without_repeating_what_may_be_a_secret() {
         assert!(!e.contains("canary"), "{e}");
     }
 }
+
+#[test]
+fn zones_are_offsets_or_names() {
+    for text in ["+08:00", "-03:30", "Asia/Shanghai", "UTC"] {
+        assert!(parse_zone(text).is_some(), "{text}");
+    }
+    let east = parse_zone("+08:00").unwrap().to_offset(jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(east.seconds(), 8 * 3600);
+    assert_eq!(parse_zone("-03:30").unwrap().to_offset(jiff::Timestamp::UNIX_EPOCH).seconds(), -12_600);
+    for text in ["source", "", "+8", "+15:00", "+08:60", "SYSTEM", "+-8:00"] {
+        assert!(parse_zone(text).is_none(), "{text}");
+    }
+}

@@ -117,6 +117,9 @@ pub fn walk(
     Ok(next)
 }
 
+/// Table of a rows event, and kind and number of its rows.
+type RowsFacts<'a> = ((&'a str, &'a str), (RowsKind, u64));
+
 /// What a block says of its entries before the first one, and what they add.
 struct Scene<'a> {
     file: &'a str,
@@ -179,10 +182,7 @@ impl<'a> Scene<'a> {
         Some(id)
     }
 
-    fn view(&mut self, entry: Entry<'a>, visible: bool) -> View<'_>
-    where
-        'a: 'a,
-    {
+    fn view(&mut self, entry: Entry<'a>, visible: bool) -> View<'_> {
         let mut view = View { entry, visible, file: self.file, event: None, problem: None, table: None, rows: None };
         if entry.header.kind != kind::EVENT {
             return view;
@@ -206,7 +206,7 @@ impl<'a> Scene<'a> {
         view
     }
 
-    fn rows(&self, event: &Event<'a>) -> Result<((&'a str, &'a str), (RowsKind, u64)), String> {
+    fn rows(&self, event: &Event<'a>) -> Result<RowsFacts<'a>, String> {
         let description = self.description.as_ref().ok_or("no format description")?;
         let text = |e: DecodeError| e.to_string();
         let head = RowsHead::parse(event, description).map_err(text)?;
