@@ -27,12 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const UUID: [u8; 16] = *b"relay-live-kafka";
 const INSERT: u8 = 30;
 
-struct Description;
+/// What a block repeats: here the transaction's number, because the table is always the same.
+struct Repeated(i64);
 
-impl BlockContext for Description {
+impl BlockContext for Repeated {
     fn write(&self, out: &mut Vec<u8>) {
-        ContextWriter::begin(out, 0, &format_description("9.7.4"), "binlog.000001");
+        let mut writer = ContextWriter::begin(out, 0, &format_description("9.7.4"), "binlog.000001");
+        writer.transaction(flag::NO_CHECKSUM, &gtid(UUID, self.0, 1_767_225_930_000_000));
+        writer.table_map(flag::NO_CHECKSUM, &orders());
     }
+}
+
+fn orders() -> Vec<u8> {
+    table_map(9, "shop", "orders", &columns(), true)
 }
 
 /// A log that tests append rows to, and one delivery of it.
@@ -77,7 +84,7 @@ impl Lab {
     fn insert(&mut self, ids: std::ops::RangeInclusive<i64>, note: impl Fn(i64) -> String) {
         self.transactions += 1;
         let mut events = vec![gtid(UUID, self.transactions, 1_767_225_930_000_000), query(7, "shop", "BEGIN")];
-        events.push(table_map(9, "shop", "orders", &columns(), true));
+        events.push(orders());
         for id in ids {
             events.push(rows(INSERT, 9, &columns(), &[image(&[le(id, 4), text(&note(id))])], 1_767_225_930));
         }
@@ -85,7 +92,7 @@ impl Lab {
         for event in events {
             let flags = flag::NO_CHECKSUM;
             let header = EntryHeader { kind: kind::EVENT, flags, source_pos: 4, ..EntryHeader::default() };
-            self.appender.append(header, &[&event], &Description).expect("room");
+            self.appender.append(header, &[&event], &Repeated(self.transactions)).expect("room");
         }
         self.appender.commit(Commit { checkpoint: b"c", commit_time_us: 1, forget_prepared: None });
         self.appender.flush().expect("durable");
@@ -137,9 +144,22 @@ impl Lab {
     }
 
     /// Waits until everything in the log is acked.
-    fn wait_delivered(&self) {
+    #[track_caller]
+    fn wait_delivered(&mut self) {
         let visible = self.store.positions().visible_seq;
-        wait_until("everything is acked", PATIENCE, || (self.acked() == visible).then_some(()));
+        wait_until("everything is acked", PATIENCE, || {
+            self.assert_running();
+            (self.acked() == visible).then_some(())
+        });
+    }
+
+    /// Fails with the delivery's own reason when it ended by itself.
+    #[track_caller]
+    fn assert_running(&mut self) {
+        let ended = self.running.take_if(|(_, task)| task.is_finished());
+        if let Some((_, task)) = ended {
+            panic!("the delivery ended: {:?}", self.runtime.block_on(task));
+        }
     }
 }
 
@@ -350,7 +370,10 @@ fn a_broker_that_stops_and_comes_back_loses_nothing_and_keeps_the_order() {
         lab.insert(1001 + n * 500..=1500 + n * 500, |_| "during".repeat(50));
     }
     let status = lab.status();
-    wait_until("it says that it waits", PATIENCE, || (status.state() == State::Retrying).then_some(()));
+    wait_until("it says that it waits", PATIENCE, || {
+        lab.assert_running();
+        (status.state() == State::Retrying).then_some(())
+    });
     assert!(status.task().problem().is_some(), "with the reason");
     assert_eq!(lab.acked(), acked, "nothing is acked by a broker that is away");
     servers.control(&["start", "kafka"]);
