@@ -173,11 +173,24 @@ pub(crate) struct Request {
     /// Items pushed before it.
     pub after: u64,
     reply: Arc<Reply>,
+    answered: bool,
+}
+
+impl Drop for Request {
+    /// A request that is dropped unanswered (the writer panicked) must not leave its caller waiting.
+    fn drop(&mut self) {
+        let mut answer = lock(&self.reply.answer);
+        if !self.answered {
+            *answer = Some(Err(CursorError::Closed));
+            self.reply.answered.notify_all();
+        }
+    }
 }
 
 impl Request {
-    pub(crate) fn answer(self, answer: Result<Option<CursorState>, CursorError>) {
+    pub(crate) fn answer(mut self, answer: Result<Option<CursorState>, CursorError>) {
         *lock(&self.reply.answer) = Some(answer);
+        self.answered = true;
         self.reply.answered.notify_all();
     }
 
@@ -194,7 +207,7 @@ impl Shared {
     /// Has the writer make a change; durable on return.
     pub(crate) fn ask(&self, change: Change) -> Result<Option<CursorState>, CursorError> {
         let reply = Arc::new(Reply::default());
-        self.queue.request(Request { change, after: 0, reply: reply.clone() });
+        self.queue.request(Request { change, after: 0, reply: reply.clone(), answered: false });
         let mut answer = lock(&reply.answer);
         loop {
             if let Some(answer) = answer.take() {

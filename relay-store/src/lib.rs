@@ -32,6 +32,7 @@
 //! | `read.rs`, `view.rs`, `read_only.rs` | reading, here and in another process |
 //! | `address.rs` | how a time address is resolved |
 //! | `cursor.rs`, `snapshot.rs` | the sinks' places |
+//! | `retention.rs`, `trim.rs`, `disk.rs` | what goes, how it goes, and the full disk |
 //! | `durable.rs` | who waits for what; poisoning |
 
 mod address;
@@ -53,12 +54,14 @@ mod read;
 mod read_only;
 mod rebuild;
 mod recover;
+mod retention;
 mod segment;
 mod seq;
 mod shared;
 mod snapshot;
 mod stats;
 mod store;
+mod trim;
 mod view;
 mod writer;
 

@@ -72,7 +72,7 @@ pub enum Read {
 pub struct RawBlock {
     /// Told when it does not verify.
     view: Arc<LogView>,
-    head: BlockHead,
+    head: Box<BlockHead>,
     stored: Vec<u8>,
     segment: u64,
     from: u64,
@@ -164,7 +164,7 @@ pub struct Block {
     raw: Vec<u8>,
     entries: std::ops::Range<usize>,
     closings: std::ops::Range<usize>,
-    head: BlockHead,
+    head: Box<BlockHead>,
     from: u64,
     through: u64,
     hidden: Vec<(u64, u64)>,
@@ -461,7 +461,7 @@ impl Reader {
         };
         Ok(Read::Block(RawBlock {
             view: self.view.clone(),
-            head,
+            head: Box::new(head),
             stored,
             segment: plan.segment,
             from,

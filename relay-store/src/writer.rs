@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::block::{self, BlockHeader, BlockKind, BlockMeta, Closed, Place};
 use crate::cursor::{self, Change, CursorState, Request};
-use crate::disk::Ballast;
+use crate::disk::{self, Ballast};
 use crate::durable::lock;
 use crate::end::LogEnd;
 use crate::error::{AppendError, CursorError, Poisoned, StorageError};
@@ -31,6 +31,10 @@ use crate::stats::SYNC_BOUNDS_US;
 const ALONE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a group that found no room is tried again.
 const FULL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often retention is looked at.
+pub(crate) const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// Free bytes that sled needs for a batch: it grows by segments of 512 KiB.
+pub(crate) const META_BYTES: u64 = 1 << 20;
 
 /// Why a group was not written.
 #[derive(Debug)]
@@ -67,6 +71,9 @@ pub(crate) struct Writer {
     sealed: bool,
     compressed: Vec<Vec<u8>>,
     last_start: Instant,
+    pub(crate) last_tick: Instant,
+    /// Segments whose files are gone and whose records go with the next batch.
+    pub(crate) gone: Vec<u64>,
 }
 
 /// One block of a group on its way to the file.
@@ -118,7 +125,10 @@ impl Writer {
             in_segment,
             sealed: false,
             compressed: Vec::new(),
-            last_start: Instant::now() - ALONE_INTERVAL,
+            // Long enough ago for the first group to start at once.
+            last_start: Instant::now().checked_sub(ALONE_INTERVAL).unwrap_or_else(Instant::now),
+            last_tick: Instant::now(),
+            gone: Vec::new(),
         }
     }
 
@@ -144,14 +154,24 @@ impl Writer {
         loop {
             let closing = self.take(full);
             match self.commit_all() {
-                Ok(()) => full = false,
-                Err(GroupError::Full) => full = true,
+                Ok(()) => {
+                    if full {
+                        full = false;
+                        self.leave_full();
+                    }
+                }
+                Err(GroupError::Full) => {
+                    full = true;
+                    self.shared.queue.release(0, true);
+                    self.commit_meta_alone()?;
+                }
                 Err(GroupError::Fatal(error)) => return Err(error),
             }
-            if full {
-                self.shared.queue.release(0, true);
+            if self.last_tick.elapsed() >= TICK_INTERVAL {
+                self.tick()?;
             }
-            if closing {
+            // What found no room was never acknowledged.
+            if closing || (full && lock(&self.shared.queue.state).closing) {
                 return Ok(());
             }
         }
@@ -177,8 +197,8 @@ impl Writer {
             }
             (!state.items.is_empty() || state.cursors_moved).then(|| last_start + ALONE_INTERVAL)
         };
-        let deadline = if full { Some(Instant::now() + FULL_INTERVAL) } else { None };
-        shared.queue.wait_work(deadline, ready);
+        let deadline = if full { Instant::now() + FULL_INTERVAL } else { self.last_tick + TICK_INTERVAL };
+        shared.queue.wait_work(Some(deadline), ready);
         let mut state = lock(&shared.queue.state);
         // While room is short the group at hand is all that is held; the rest waits in the bounded queue.
         if self.work.is_empty() {
@@ -198,23 +218,47 @@ impl Writer {
         let pending = !state.items.is_empty();
         self.requests.append(&mut state.requests);
         state.urgent = pending && (state.urgent || state.closing);
-        self.last_start = Instant::now();
         state.closing && !pending
+    }
+
+    /// Whether something but entries has to become durable.
+    fn has_meta_work(&self) -> bool {
+        let moved = || lock(&self.shared.cursors).slots.values().any(|slot| slot.dirty);
+        self.requests.iter().any(|request| !matches!(request.change, Change::Barrier)) || moved()
     }
 
     /// Makes all that was taken durable, in as many groups as segments ask for.
     fn commit_all(&mut self) -> Result<(), GroupError> {
+        if self.work.is_empty() && !self.has_meta_work() {
+            self.answer_barriers();
+            return Ok(());
+        }
+        self.last_start = Instant::now();
         loop {
             let group = self.encode()?;
             if group.rotate && group.items == 0 {
                 self.rotate()?;
                 continue;
             }
+            self.ensure_room(group.bytes)?;
             self.commit(group)?;
             if self.work.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// What cursors ask for goes on while the disk has no room for entries.
+    fn commit_meta_alone(&mut self) -> Result<(), StorageError> {
+        if !self.has_meta_work() || disk::free_bytes(&self.shared.dir)? < META_BYTES {
+            return Ok(());
+        }
+        match self.commit(Group::default()) {
+            Ok(()) | Err(GroupError::Full) => {}
+            Err(GroupError::Fatal(error)) => return Err(error),
+        }
+        self.shared.queue.release(0, true);
+        Ok(())
     }
 
     /// Compresses and frames as many items as the active segment takes.
@@ -335,6 +379,7 @@ impl Writer {
         let synced_segment = started.elapsed();
         let items: Vec<Item> = self.work.drain(..group.items).collect();
         let mut batch = Batch::default();
+        self.gone.drain(..).for_each(|first| SegmentRecord::delete(first, &mut batch));
         let crossing = self.take_in(&group, &items, &mut batch)?;
         self.mark.commit_no += 1;
         self.mark.durable_seq = self.end.last_seq;
@@ -344,7 +389,11 @@ impl Writer {
         let cursors = self.put_cursors(&mut batch);
         let (answers, changes) = self.put_requests(&mut batch);
         let before_meta = Instant::now();
-        self.db.commit(batch)?;
+        if let Err(error) = self.db.commit(batch) {
+            // Whoever waits for these learns why the store ended.
+            self.requests.extend(answers.into_iter().map(|(request, _)| request));
+            return Err(GroupError::Fatal(error));
+        }
         let sync_time = synced_segment + before_meta.elapsed();
         self.publish(&group, &items, crossing)?;
         self.settle_cursors(cursors, changes);

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::StorageError;
 
@@ -18,6 +19,8 @@ const CHUNK: usize = 3 << 10;
 const VALUE_BYTES_MAX: usize = 64 << 20;
 /// Chunk 0 starts with version, length and checksum of the whole value.
 const HEAD: usize = 9;
+/// How long sled's own lock is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 const VERSION: u8 = 1;
 
 /// Every value as it was at open, by key without chunk number, in key order.
@@ -53,14 +56,25 @@ impl Db {
     /// Opens or creates the database in `dir` and reads all of it.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Contents), StorageError> {
         remove_partial_snapshots(dir)?;
-        let db = guard("open", || {
-            sled::Config::new()
-                .path(dir)
-                .cache_capacity(16 << 20)
-                // The flusher thread is sled's only garbage collection.
-                .flush_every_ms(Some(500))
-                .open()
-        })?;
+        let open = || {
+            guard("open", || {
+                sled::Config::new()
+                    .path(dir)
+                    .cache_capacity(16 << 20)
+                    // The flusher thread is sled's only garbage collection.
+                    .flush_every_ms(Some(500))
+                    .open()
+            })
+        };
+        // The store's own lock is held, so whoever still has sled's is an earlier life in this process whose
+        // background threads are ending.
+        let deadline = Instant::now() + LOCK_WAIT;
+        let db = loop {
+            match open() {
+                Err(error) if is_locked(&error) && Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 100),
+                opened => break opened?,
+            }
+        };
         let path = dir.join("db");
         let file = File::open(&path).map_err(|error| StorageError::io("open meta", &path, error))?;
         // IMPORTANT: after a kill the newest batch may be in the page cache only. Believing it before this sync
@@ -257,7 +271,7 @@ fn remove_partial_snapshots(dir: &Path) -> Result<(), StorageError> {
 
 /// Whether opening failed because another process has the database, and not because of damage.
 pub(crate) fn is_locked(error: &StorageError) -> bool {
-    matches!(error, StorageError::Meta { source: sled::Error::Io(io), .. } if io.to_string().contains("lock"))
+    matches!(error, StorageError::Meta { source: sled::Error::Io(io), .. } if io.to_string().contains("could not acquire lock"))
 }
 
 #[cfg(test)]

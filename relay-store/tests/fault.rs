@@ -1,0 +1,212 @@
+//! Faults at exactly the Nth call: an error or a SIGKILL at each write, sync, rename, unlink and truncation of a short
+//! life, by strace; and a full disk that heals. Runs without the test harness, for it starts itself as the child.
+//! A normal run takes a sample of the calls, `RELAY_LONG=1` all of them.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::workload::{self, Acked};
+use common::{Rng, read_all, seed};
+use relay_store::{AppendError, CursorOptions, Seq, Store, StoreOptions, Submit};
+
+const CHILD: &str = "RELAY_FAULT_CHILD";
+/// Exit code of a child whose store was poisoned.
+const POISONED: i32 = 4;
+
+fn main() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        std::process::exit(child(Path::new(&dir)));
+    }
+    if std::env::args().any(|argument| argument == "--list") {
+        println!("fault_at_every_call: test\nfull_disk_heals: test");
+        return;
+    }
+    full_disk_heals();
+    fault_at_every_call();
+}
+
+fn child(dir: &Path) -> i32 {
+    match workload::child(dir, 6, &mut std::io::stdout()) {
+        Ok(()) => 0,
+        Err(error) => {
+            let poisoned = error.downcast_ref::<AppendError>().is_some_and(|e| matches!(e, AppendError::Poisoned(_)))
+                || error
+                    .downcast_ref::<relay_store::CursorError>()
+                    .is_some_and(|e| matches!(e, relay_store::CursorError::Poisoned(_)));
+            eprintln!("{error}");
+            if poisoned { POISONED } else { 1 }
+        }
+    }
+}
+
+/// What is injected at the Nth call of which system call.
+const FAULTS: [(&str, &str); 14] = [
+    ("fdatasync", "error=EIO"),
+    ("fdatasync", "signal=SIGKILL"),
+    ("fsync", "error=EIO"),
+    ("fsync", "signal=SIGKILL"),
+    ("writev", "error=EIO"),
+    ("writev", "error=ENOSPC"),
+    ("writev", "signal=SIGKILL"),
+    ("pwrite64", "error=EIO"),
+    ("pwrite64", "signal=SIGKILL"),
+    ("write", "signal=SIGKILL"),
+    ("rename", "error=EIO"),
+    ("rename", "signal=SIGKILL"),
+    ("unlink", "signal=SIGKILL"),
+    ("ftruncate", "signal=SIGKILL"),
+];
+
+fn fault_at_every_call() {
+    let probe = Command::new("strace").args(["-f", "-e", "trace=none", "true"]).stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        println!("SKIPPED fault_at_every_call: strace is missing or may not trace here");
+        return;
+    }
+    let long = std::env::var_os("RELAY_LONG").is_some();
+    let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(20) };
+    let mut rng = Rng(seed("fault"));
+    let started = Instant::now();
+    let (mut runs, mut hits) = (0, 0);
+    let mut plan: Vec<(&str, &str, u64)> =
+        FAULTS.iter().flat_map(|(call, fault)| (1..=60).map(move |nth| (*call, *fault, nth))).collect();
+    if !long {
+        // A sample, in an order of its own each time.
+        for at in (1..plan.len()).rev() {
+            plan.swap(at, rng.below(at as u64 + 1) as usize);
+        }
+    }
+    let mut beyond: Vec<(&str, &str, u64)> = Vec::new();
+    for (call, fault, nth) in plan {
+        if started.elapsed() > budget {
+            break;
+        }
+        if beyond.iter().any(|known| known.0 == call && known.1 == fault && known.2 <= nth) {
+            continue;
+        }
+        runs += 1;
+        if inject(call, fault, nth) { hits += 1 } else { beyond.push((call, fault, nth)) }
+    }
+    assert!(hits > 0, "no fault was hit in {runs} runs");
+    println!("{runs} runs, {hits} with a fault hit: ok");
+}
+
+/// Runs a life with a fault, then one without, and checks. Gives whether the fault was hit.
+fn inject(call: &str, fault: &str, nth: u64) -> bool {
+    let what = format!("{fault} at {call} {nth}");
+    let dir = tempfile::tempdir().expect("temp dir");
+    let trace = dir.path().join("trace");
+    let store_dir = dir.path().join("store");
+    // A life that does not end is a failure too.
+    let started = Instant::now();
+    let output = Command::new("timeout")
+        .args(["-s", "KILL", "60", "strace", "-f", "-q", "-o"])
+        .arg(&trace)
+        .args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}:when={nth}")])
+        .arg(std::env::current_exe().expect("own path"))
+        .env(CHILD, &store_dir)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("strace");
+    assert!(started.elapsed() < Duration::from_secs(60), "{what}: the child hangs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let trace = std::fs::read_to_string(&trace).unwrap_or_default();
+    let hit = trace.contains("(INJECTED)") || trace.contains("killed by SIGKILL");
+    let acked = Acked::parse(&String::from_utf8_lossy(&output.stdout)).unwrap_or_default();
+    if hit && fault == "error=EIO" && call == "fdatasync" && acked.seq > 0 {
+        assert_eq!(output.status.code(), Some(POISONED), "{what}: a failed sync must poison: {stderr}");
+    }
+    if hit && fault == "error=ENOSPC" {
+        assert_eq!(output.status.code(), Some(0), "{what}: a full disk is waited for: {stderr}");
+    }
+    if !hit {
+        assert_eq!(output.status.code(), Some(0), "{what}: {stderr}");
+    }
+    let store = Store::open(&store_dir, common::options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    workload::check(&store, acked, &what);
+    drop(store);
+    // A life after it goes on where the log ends.
+    let mut out = Vec::new();
+    workload::child(&store_dir, 1, &mut out).unwrap_or_else(|error| panic!("{what}: next life: {error}"));
+    let acked = Acked::parse(&String::from_utf8_lossy(&out)).expect("one round");
+    let store = Store::open(&store_dir, common::options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    workload::check(&store, acked, &what);
+    hit
+}
+
+fn full_disk_heals() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mount = |options: &str| {
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !mount("size=16m") {
+        println!("SKIPPED full_disk_heals: no right to mount a tmpfs");
+        return;
+    }
+    let _unmount = Unmount(dir.path());
+    let options = StoreOptions { ballast_bytes: 2 << 20, segment_bytes: 1 << 20, ..common::options() };
+    let store_dir = dir.path().join("store");
+    let store = Store::open(&store_dir, options.clone()).expect("open");
+    let cursor = store.cursors().create("c", Seq(0), CursorOptions::default()).expect("create");
+    let mut appender = store.appender().expect("appender");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut next = 0;
+    while store.stats().disk_full.is_none() {
+        assert!(Instant::now() < deadline, "the disk never got full");
+        if appender.submit().expect("submit") == Submit::Done {
+            workload::append(&mut appender, next).expect("append");
+            next += 1;
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    let visible = store.positions().visible_seq;
+    store.cursors().commit_durable("c", cursor.epoch, Seq(visible.0 / 2), None).expect("cursors move on a full disk");
+    let full = store.stats().disk_full.expect("still full");
+    assert!(full.needed_bytes > full.free_bytes, "{full:?}");
+    assert!(store.durable().poisoned().is_none());
+
+    // While it is full the store can be opened anew.
+    drop(appender);
+    drop(store);
+    let store = Store::open(&store_dir, options).expect("open on a full disk");
+    assert!(store.positions().visible_seq >= visible);
+    let mut appender = store.appender().expect("appender");
+    next = workload::resume(&appender);
+    while store.stats().disk_full.is_none() {
+        assert!(Instant::now() < deadline, "the disk never got full again");
+        if appender.submit().expect("submit") == Submit::Done {
+            workload::append(&mut appender, next).expect("append");
+            next += 1;
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    assert!(mount("remount,size=64m"), "remount");
+    let durable = appender.flush().expect("room again");
+    assert!(store.stats().disk_full.is_none());
+    let acked = Acked { transactions: next, seq: durable.0, cursor: visible.0 / 2 };
+    workload::check(&store, acked, "healed disk");
+    // What the cursor had went first, and nothing that it had not.
+    let first = store.positions().first_seq;
+    assert!(first > Seq(1) && first.0 <= visible.0 / 2 + 1, "{first}");
+    assert!(read_all(&mut store.reader(), first).len() > 1000);
+    println!("full_disk_heals: ok, {next} transactions");
+}
+
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-l").arg(self.0).status();
+        assert!(status.is_ok_and(|status| status.success()) || std::thread::panicking(), "unmount");
+    }
+}
