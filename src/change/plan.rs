@@ -122,8 +122,8 @@ pub enum PlanFault {
         /// Its name.
         charset: String,
     },
-    /// The table map names columns but not what is needed to read this one.
-    #[error("column {column} lacks its {what} in the table map")]
+    /// Nothing tells what is needed to read the column.
+    #[error("column {column} lacks its {what} in the table map, and no schema version has it")]
     Metadata {
         /// The column.
         column: String,

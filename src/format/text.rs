@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::json;
 use super::number;
 use super::zone::ZoneClock;
+use crate::binlog::network;
 use crate::binlog::time::{Date, DateTime, Timestamp};
 use crate::binlog::{DecodeError, Value};
 use crate::change::RowsError;
@@ -294,10 +295,9 @@ impl Renderer {
                 self.bytes.resize(length as usize, 0);
                 Ok(binary(self.binary, &self.bytes, out))
             }
-            ColumnType::Inet6 | ColumnType::Inet4 | ColumnType::Uuid => {
-                let written = address(column.kind, bytes, &mut self.scratch);
-                written.map(|()| Form::Text(&self.scratch)).ok_or(FormatError::Kind { column: column.name.to_string() })
-            }
+            ColumnType::Inet4 => written(column, network::pad(bytes).map(|whole| network::write_inet4(whole, out))),
+            ColumnType::Inet6 => written(column, network::pad(bytes).map(|whole| network::write_inet6(whole, out))),
+            ColumnType::Uuid => written(column, network::pad(bytes).map(|whole| network::write_uuid(whole, out))),
             _ => Ok(binary(self.binary, bytes, out)),
         }
     }
@@ -344,6 +344,10 @@ fn value_error(column: &Column, source: DecodeError) -> FormatError {
 
 fn document_text<'a>(column: &Column, bytes: &'a [u8]) -> Result<&'a str, FormatError> {
     std::str::from_utf8(bytes).map_err(|_| value_error(column, DecodeError::NotUtf8 { what: "json" }))
+}
+
+fn written<'a>(column: &Column, done: Option<()>) -> Result<Form<'a>, FormatError> {
+    done.map(|()| Form::Written).ok_or_else(|| FormatError::Kind { column: column.name.to_string() })
 }
 
 fn note_bad_text(column: &Column, bad: bool, policy: OnBadText, count: &mut u64) -> Result<(), FormatError> {
@@ -399,44 +403,4 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
             out.push(if place <= group.len() { digit } else { b'=' });
         }
     }
-}
-
-/// MariaDB's address and UUID types. A stored value lacks its trailing zero bytes, as that of a BINARY does.
-fn address(kind: ColumnType, bytes: &[u8], out: &mut String) -> Option<()> {
-    use std::fmt::Write as _;
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    out.clear();
-    let length = if kind == ColumnType::Inet4 { 4 } else { 16 };
-    let mut whole = [0u8; 16];
-    whole[..length].get_mut(..bytes.len())?.copy_from_slice(bytes);
-    let written = match kind {
-        ColumnType::Inet4 => write!(out, "{}", Ipv4Addr::new(whole[0], whole[1], whole[2], whole[3])),
-        ColumnType::Inet6 => write!(out, "{}", Ipv6Addr::from(whole)),
-        _ => write_uuid(&whole, out),
-    };
-    written.ok()
-}
-
-/// UUIDs are stored with their groups in reverse order, so that they sort by time, except those of the versions that do
-/// so by themselves (6 and later): a stored value is reversed when the first bit of its byte 6 is set (then it is
-/// the variant) and its byte 8 is 1 to 127 (then it is a version).
-fn write_uuid(stored: &[u8; 16], out: &mut String) -> std::fmt::Result {
-    use std::fmt::Write as _;
-
-    let reversed = stored[6] & 0x80 != 0 && (1..0x80).contains(&stored[8]);
-    let groups: [&[u8]; 5] = if reversed {
-        [&stored[12..16], &stored[10..12], &stored[8..10], &stored[6..8], &stored[0..6]]
-    } else {
-        [&stored[0..4], &stored[4..6], &stored[6..8], &stored[8..10], &stored[10..16]]
-    };
-    for (place, group) in groups.into_iter().enumerate() {
-        if place > 0 {
-            out.push('-');
-        }
-        for byte in group {
-            write!(out, "{byte:02x}")?;
-        }
-    }
-    Ok(())
 }

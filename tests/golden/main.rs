@@ -4,6 +4,7 @@
 //! transaction the table must be the one that the server itself printed then, and every before image must be the row
 //! as it stood.
 
+mod canal;
 mod control;
 mod file;
 mod oracle;
@@ -45,4 +46,35 @@ cases! {
     mariadb_compressed_events: "mariadb/log_bin_compress",
     mariadb_old_times: "mariadb/old_times",
     mariadb_domains_and_xa: "mariadb/control",
+}
+
+macro_rules! consumed {
+    ($($name:ident: $path:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            canal::consume($path);
+        }
+    )*};
+}
+
+consumed! {
+    canal_json_of_mysql97: "mysql97/types",
+    canal_json_of_mysql97_with_minimal_metadata: "mysql97/types_minimal_metadata",
+    canal_json_of_mysql97_with_minimal_images: "mysql97/image_minimal",
+    canal_json_of_mysql97_with_noblob_images: "mysql97/image_noblob",
+    canal_json_of_mysql97_documents: "mysql97/json",
+    canal_json_of_mysql97_partial_documents: "mysql97/json_partial",
+    canal_json_of_mysql56: "mysql56/types",
+    canal_json_of_mysql56_with_minimal_images: "mysql56/image_minimal",
+    canal_json_of_mariadb: "mariadb/types",
+    canal_json_of_mariadb_without_metadata: "mariadb/types_no_metadata",
+    canal_json_of_mariadb_with_minimal_images: "mariadb/image_minimal",
+    canal_json_of_mariadb_compressed_events: "mariadb/log_bin_compress",
+    canal_json_of_mariadb_old_times: "mariadb/old_times",
+}
+
+#[test]
+fn types_rebuilt_from_metadata_are_the_declared_ones() {
+    canal::rebuilt_types("mysql97/types");
+    canal::rebuilt_types("mariadb/types");
 }

@@ -83,7 +83,7 @@ fn from_schema(map: &TableMap<'_>, schema: &TableDefinition) -> Result<(Vec<Colu
     let mut columns = Vec::with_capacity(schema.columns.len());
     let mut defs = Vec::with_capacity(schema.columns.len());
     for (def, declared) in map.columns.iter().zip(&schema.columns) {
-        let (column, def) = declared_column(def, declared, schema.id)?;
+        let (column, def) = declared_column(def, declared, schema)?;
         columns.push(column);
         defs.push(def);
     }
@@ -93,23 +93,18 @@ fn from_schema(map: &TableMap<'_>, schema: &TableDefinition) -> Result<(Vec<Colu
 fn declared_column(
     def: &ColumnDef,
     declared: &ColumnDefinition,
-    version: u64,
+    schema: &TableDefinition,
 ) -> Result<(Column, ColumnDef), PlanFault> {
     let (kind, labels) = ColumnType::parse(&declared.column_type).map_err(|_| PlanFault::UnknownType {
         column: declared.name.clone(),
-        declared: declared.column_type.clone(),
+        declared: shortened(&declared.column_type),
     })?;
-    let charset = match (&declared.charset, kind.is_text()) {
-        (Some(charset), true) => Charset::of_name(charset)
-            .map_err(|_| PlanFault::Charset { column: declared.name.clone(), charset: charset.clone() })?,
-        (None, true) => Charset::UTF8MB4,
-        (_, false) => Charset::BINARY,
-    };
+    let charset = if kind.is_text() { declared_charset(def, declared, schema)? } else { Charset::BINARY };
     let mismatch = || PlanFault::ColumnType {
         column: declared.name.clone(),
-        declared: declared.column_type.clone(),
+        declared: shortened(&declared.column_type),
         wire: describe(def),
-        version,
+        version: schema.id,
     };
     if !agrees(kind, charset, labels.len(), def) {
         return Err(mismatch());
@@ -131,19 +126,41 @@ fn declared_column(
     Ok((column, def))
 }
 
+/// The column's own character set, else the map's, else the table's default: what a column without one gets.
+fn declared_charset(
+    def: &ColumnDef,
+    declared: &ColumnDefinition,
+    schema: &TableDefinition,
+) -> Result<Charset, PlanFault> {
+    let column = || declared.name.clone();
+    match (&declared.charset, def.collation, &schema.default_charset) {
+        (None, Some(id), _) => {
+            Charset::of_collation(id).map_err(|unknown| PlanFault::Collation { column: column(), unknown })
+        }
+        (Some(charset), ..) | (None, None, Some(charset)) => {
+            Charset::of_name(charset).map_err(|_| PlanFault::Charset { column: column(), charset: charset.clone() })
+        }
+        (None, None, None) => Err(PlanFault::Metadata { column: column(), what: "character set" }),
+    }
+}
+
+/// Enough of a type for an error: an ENUM may have thousands of labels.
+fn shortened(declared: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    match declared.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &declared[..end]),
+        None => declared.to_owned(),
+    }
+}
+
 /// MariaDB's temporal types of before 5.6 carry their fraction in no table map: the declared type has it.
 fn complete(def: &ColumnDef, kind: ColumnType) -> Option<ColumnDef> {
-    let fsp = match (def.wire(), kind) {
-        (WireType::TIME, ColumnType::Time { fsp })
-        | (WireType::DATETIME, ColumnType::DateTime { fsp })
-        | (WireType::TIMESTAMP, ColumnType::Timestamp { fsp }) => u16::from(fsp),
-        _ => return Some(def.clone()),
-    };
-    let mut whole = ColumnDef::new(def.wire(), fsp).ok()?;
-    whole.nullable = def.nullable;
-    whole.name = def.name.clone();
-    whole.visible = def.visible;
-    whole.key = def.key;
+    let mut whole = def.clone();
+    if let (true, ColumnType::Time { fsp } | ColumnType::DateTime { fsp } | ColumnType::Timestamp { fsp }) =
+        (def.wire().is_old_time(), kind)
+    {
+        whole.set_fraction_digits(fsp).ok()?;
+    }
     Some(whole)
 }
 
