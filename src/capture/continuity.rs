@@ -7,6 +7,8 @@
 
 use thiserror::Error;
 
+use crate::binlog::event::Heartbeat;
+
 /// First position in a binlog file: behind its magic number.
 const FILE_START: u64 = 4;
 
@@ -107,6 +109,13 @@ pub enum HeartbeatPosition {
     Whole(u64),
     /// Its low 32 bits, from the header.
     Low(u32),
+}
+
+impl HeartbeatPosition {
+    /// What a heartbeat event says.
+    pub fn of(heartbeat: &Heartbeat<'_>) -> Self {
+        if heartbeat.wrapped { Self::Low(low(heartbeat.position)) } else { Self::Whole(heartbeat.position) }
+    }
 }
 
 fn low(position: u64) -> u32 {

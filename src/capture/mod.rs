@@ -7,6 +7,7 @@
 //! | `recorder.rs` | what happens to one event: verified, placed, grouped, selected, appended |
 //! | [`group`] | where a transaction begins and ends; what happens to a cut one |
 //! | `continuity.rs` | whether each event starts where the previous one ended |
+//! | [`schema_history`] | which definition of a table was in force where |
 //! | [`unpack`] | compressed transactions and events |
 //! | [`position`] | where the stream resumes, and why it cannot |
 //! | [`facts`], [`source`] | what is known of the server, and how it is asked |
@@ -21,6 +22,8 @@ pub mod group;
 pub mod position;
 mod recorder;
 mod scene;
+pub mod schema_history;
+mod schema_reading;
 mod signal;
 pub mod source;
 pub mod statement;
@@ -33,7 +36,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use relay_store::Store;
+use relay_store::{Appender, Store, Submit};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CaptureError;
@@ -49,6 +52,8 @@ use facts::ServerFacts;
 use follow::Follow;
 use position::choose;
 use recorder::{Recorder, Start};
+use schema_history::SchemaHistory;
+use schema_reading::SchemaReader;
 use source::{Session, fill_created_around};
 use stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError};
 
@@ -87,8 +92,9 @@ pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
 impl CaptureContext {
     /// Reaches a server, chooses where to resume, and opens the dump there.
     async fn open(&self) -> Result<(BinlogStream, Recorder), CaptureError> {
-        let (options, mut facts) = self.reach().await?;
-        let appender = self.store.appender()?;
+        let (options, mut session, mut facts) = self.reach().await?;
+        let mut appender = self.store.appender()?;
+        self.settle(&mut appender).await?;
         let checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
         let Source { start, resume, server_id, .. } = &*self.config;
         if let (None, SourceStart::Time(us)) = (&checkpoint, start) {
@@ -105,19 +111,44 @@ impl CaptureContext {
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
         let dump = DumpOptions { heartbeat: self.config.heartbeat_interval.0, ..DumpOptions::new(*server_id) };
+        let versions = self.store.schema_versions()?;
+        let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
+        let reader = SchemaReader {
+            options: &options,
+            dump: &dump,
+            tables: &self.config.tables,
+            point: &point,
+            full_metadata: facts.variable("binlog_row_metadata").is_some_and(|v| v.eq_ignore_ascii_case("full")),
+        };
+        let reading = reader.read(&mut session, &mut history).await?;
+        drop(session);
         let stream = Connection::connect(&options).await?.dump(&point.from, &dump).await?;
         let checksum = stream.checksum_at_connect();
-        let start = Start { point, checkpoint, server: facts.identity, checksum };
+        let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading };
         Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?))
     }
 
+    /// Waits until what an earlier life handed over is durable: only then does the store tell all versions of tables.
+    async fn settle(&self, appender: &mut Appender) -> Result<(), CaptureError> {
+        appender.seal();
+        while appender.submit()? == Submit::Full {
+            appender.space().await?;
+        }
+        self.store.durable().wait(appender.last_seq()).await?;
+        Ok(())
+    }
+
     /// The first server of the list that answers, and what it says of itself.
-    async fn reach(&self) -> Result<(ConnectOptions, ServerFacts), CaptureError> {
+    async fn reach(&self) -> Result<(ConnectOptions, Session, ServerFacts), CaptureError> {
         let mut unreachable = StreamError::Closed;
         for options in ConnectOptions::each_host(&self.config) {
-            let answer = async { Session::connect(&options).await?.facts().await };
+            let answer = async {
+                let mut session = Session::connect(&options).await?;
+                let facts = session.facts().await?;
+                Ok::<_, StreamError>((session, facts))
+            };
             match answer.await {
-                Ok(facts) => return Ok((options, facts)),
+                Ok((session, facts)) => return Ok((options, session, facts)),
                 Err(error) if error.is_connection() => {
                     tracing::warn!(server = options.address(), error = %chain(&error), "source does not answer");
                     unreachable = error;
@@ -126,6 +157,14 @@ impl CaptureContext {
             }
         }
         Err(unreachable.into())
+    }
+}
+
+/// How the server prints types and compares names.
+fn dialect(facts: &ServerFacts) -> schema_history::Dialect {
+    schema_history::Dialect {
+        display_widths: facts.dialect == Dialect::MariaDB || facts.version_numbers() < (8, 0, 19),
+        fold_names: facts.variable("lower_case_table_names").is_some_and(|v| v != "0"),
     }
 }
 

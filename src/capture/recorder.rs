@@ -4,7 +4,7 @@
 //! IMPORTANT: the checkpoint handed to the store with a commit covers exactly the transactions that ended so far. To
 //! hand it over earlier, at the GTID event, would lose a transaction that a crash cuts off.
 
-use relay_store::{Appender, BlockContext, Commit, Entry, EntryHeader, PreparedRange, Seq};
+use relay_store::{Appender, BlockContext, Commit, Entry, EntryHeader, PreparedRange, SchemaVersion, Seq};
 
 use super::continuity::{Continuity, HeartbeatPosition};
 use super::error::{CaptureError, EventError};
@@ -12,16 +12,19 @@ use super::executed::Executed;
 use super::group::{Action, Close, Group, Signal};
 use super::position::{Covered, ResumePoint, Skip};
 use super::scene::{self, MapHead, Scene};
+use super::schema_history::{Concerns, SchemaHistory, StatementContext};
+use super::schema_reading::Reading;
 use super::signal;
 use super::statement::Xid;
 use super::stream::DumpFrom;
 use super::transaction::{Received, Transaction};
 use super::unpack::{PayloadReader, inflate_mariadb};
 use crate::binlog::event::{
-    Checksum, Event, EventHeader, EventType, FormatDescription, Heartbeat, MariadbGtidList, Rotate,
+    Checksum, Event, EventHeader, EventType, FormatDescription, Heartbeat, MariadbGtidList, Query, Rotate,
 };
 use crate::binlog::gtid::{DomainGtid, GtidParseError, GtidSet, MariadbPosition};
-use crate::log::{Checkpoint, flag, kind};
+use crate::change::charset::Charset;
+use crate::log::{Checkpoint, TableDefinition, flag, kind};
 use crate::selection::TablePatterns;
 
 /// Flag of a rows event: the last one of its statement (`STMT_END_F`).
@@ -46,7 +49,7 @@ pub(super) enum Taken {
 }
 
 /// Where the stream begins, and what the log covers by then.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Start {
     /// As it was chosen.
     pub(super) point: ResumePoint,
@@ -56,6 +59,10 @@ pub(super) struct Start {
     pub(super) server: String,
     /// Whether events carried a checksum when the dump began.
     pub(super) checksum: bool,
+    /// What is known of the tables.
+    pub(super) history: SchemaHistory,
+    /// Where definitions were read that the stream has not reached yet.
+    pub(super) reading: Option<Reading>,
 }
 
 /// The state of the stream, from one dump's start to its end.
@@ -74,6 +81,11 @@ pub(super) struct Recorder {
     format: Option<FormatDescription>,
     format_raw: Vec<u8>,
     scene: Scene,
+    history: SchemaHistory,
+    reading: Option<Reading>,
+    /// New versions of selected tables, and versions that they replace, until an entry takes them along.
+    versions: Vec<TableDefinition>,
+    retired: Vec<u64>,
     transaction: Transaction,
     inflated: Vec<u8>,
     unsubmitted: usize,
@@ -88,7 +100,7 @@ impl Recorder {
     /// # Errors
     /// GTIDs in the start that do not read.
     pub(super) fn new(appender: Appender, selection: TablePatterns, start: Start) -> Result<Self, GtidParseError> {
-        let Start { point, checkpoint, server, checksum } = start;
+        let Start { point, checkpoint, server, checksum, history, reading } = start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),
             Covered::AtFileStart => (Executed::FileOnly, true),
@@ -113,6 +125,10 @@ impl Recorder {
             format: None,
             format_raw: Vec::new(),
             scene: Scene::default(),
+            history,
+            reading,
+            versions: Vec::new(),
+            retired: Vec::new(),
             transaction: Transaction::default(),
             inflated: Vec::new(),
             unsubmitted: 0,
@@ -336,6 +352,7 @@ impl Recorder {
         if !self.group.is_idle() || self.awaits_head {
             return;
         }
+        self.pass_reading();
         if let Some((file, position)) = &self.floor {
             if self.place.file() != file || self.place.position() < *position {
                 return;
@@ -406,11 +423,7 @@ impl Recorder {
             return Ok(Taken::Done);
         }
         let file = String::from_utf8_lossy(heartbeat.file);
-        let position = match heartbeat.wrapped {
-            true => HeartbeatPosition::Low(heartbeat.position as u32),
-            false => HeartbeatPosition::Whole(heartbeat.position),
-        };
-        if self.place.heartbeat(&file, position) {
+        if self.place.heartbeat(&file, HeartbeatPosition::of(&heartbeat)) {
             self.advance_when_idle();
         }
         Ok(Taken::Heartbeat)
@@ -426,9 +439,11 @@ impl Recorder {
         let (selected, schema) = match self.scene.known(head.table_id, event.body) {
             Some(known) => known,
             None => {
-                let selected = scene::is_selected(&self.selection, &head);
-                self.scene.learn(head.table_id, event.body, selected, None);
-                (selected, None)
+                let (database, table) = head.names();
+                let selected = self.selection.matches(&database, &table);
+                let schema = if selected { self.history.version(&database, &table) } else { None };
+                self.scene.learn(head.table_id, event.body, selected, schema);
+                (selected, schema)
             }
         };
         if !selected {
@@ -447,6 +462,7 @@ impl Recorder {
     ) -> Result<(), EventError> {
         self.log_held()?;
         if let Some(id) = schema {
+            self.put_versions()?;
             self.appender.needs_schema(id);
         }
         let (flags, tail, length) = scene::schema_tail(schema);
@@ -477,13 +493,75 @@ impl Recorder {
         Ok(())
     }
 
-    /// A statement inside a transaction or alone in its group: into the log when it may matter to a kept table.
+    /// A statement inside a transaction or alone in its group: into the history of definitions, and into the log when it
+    /// may matter to a kept table. Versions that it makes go with its entry.
     fn statement(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
-        self.scene.forget_tables();
-        if self.transaction.known {
+        if self.executed.contains(&self.transaction.id) {
             return Ok(());
         }
-        self.keep(event.raw, received)
+        let concerns = self.apply_statement(event)?;
+        self.scene.forget_tables();
+        let made_versions = self.collect_versions();
+        if self.transaction.known || !(made_versions || self.concerns_selected(&concerns)) {
+            return Ok(());
+        }
+        self.keep(event.raw, received)?;
+        self.put_versions()
+    }
+
+    fn apply_statement(&mut self, event: &Event<'_>) -> Result<Concerns, EventError> {
+        let query = Query::parse(event)?;
+        let charset = |id: Option<u16>| id.and_then(|id| Charset::of_collation(id).ok()).filter(|c| !c.is_binary());
+        let client = charset(query.status.charset.map(|c| c.client)).unwrap_or(Charset::UTF8MB4);
+        let of_schema = charset(query.status.database_collation.or(query.status.charset.map(|c| c.server)));
+        let mut scratch = String::new();
+        let statement = StatementContext {
+            sql: client.decode(query.sql, &mut scratch).text,
+            database: &String::from_utf8_lossy(query.schema),
+            charset: of_schema.map(|c| c.name()),
+            during_reading: self.reading.as_ref().is_some_and(|reading| reading.is_within(self.place())),
+        };
+        Ok(self.history.apply(statement))
+    }
+
+    /// Takes over what the history made; whether any of it is of a selected table.
+    fn collect_versions(&mut self) -> bool {
+        let (changed, retired) = self.history.take_changes();
+        let before = self.versions.len();
+        self.versions.extend(changed.into_iter().filter(|d| self.selection.matches(&d.database, &d.table)));
+        self.retired.extend(retired);
+        self.versions.len() > before
+    }
+
+    /// Whether what a statement concerns is selected, as far as that can be told.
+    fn concerns_selected(&self, concerns: &Concerns) -> bool {
+        match concerns {
+            Concerns::Nothing => false,
+            Concerns::Tables(tables) => tables.iter().any(|t| self.selection.matches(&t.database, &t.table)),
+            Concerns::Database(database) => {
+                let named = |(of, _): (&str, &str)| of == database;
+                self.selection.matches(database, "") || self.selection.exact_tables().any(named)
+            }
+            Concerns::Anything => true,
+        }
+    }
+
+    /// Hands the store the versions that wait. Called where an entry has just been, or is about to be, appended.
+    fn put_versions(&mut self) -> Result<(), EventError> {
+        for definition in self.versions.drain(..) {
+            self.appender.put_schema(SchemaVersion { id: definition.id, bytes: definition.encode() })?;
+        }
+        Ok(())
+    }
+
+    /// Between groups: when the stream has passed the place where definitions were read, they hold.
+    fn pass_reading(&mut self) {
+        if self.reading.as_ref().is_some_and(|reading| reading.is_passed(self.place())) {
+            self.reading = None;
+            self.history.reached_reading();
+            self.collect_versions();
+            self.scene.forget_tables();
+        }
     }
 
     /// Logs an event of the open transaction, and its first events before it.
@@ -598,12 +676,16 @@ impl Recorder {
         self.floor = None;
         let checkpoint = self.checkpoint().encode();
         self.appender.commit(Commit { checkpoint: &checkpoint, commit_time_us, forget_prepared });
+        if self.versions.is_empty() {
+            self.retired.drain(..).for_each(|id| self.appender.retire_schema(id));
+        }
         self.end_transaction();
     }
 
     fn end_transaction(&mut self) {
         self.transaction.clear();
         self.scene.end_transaction();
+        self.pass_reading();
     }
 
     /// The open transaction never ended: what of it is in the log is abandoned.

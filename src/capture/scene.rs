@@ -1,13 +1,13 @@
 //! What the log needs beside the entries to be readable from any block on: the file and its format description, the
 //! open transaction's GTID event, the table maps in force. And which tables are selected, remembered by table id.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use relay_store::BlockContext;
 
 use crate::binlog::DecodeError;
 use crate::log::{ContextWriter, flag};
-use crate::selection::TablePatterns;
 
 /// A source with more tables than this in one file has the oldest knowledge dropped; it costs a comparison again.
 const MAPS_MAX: usize = 4096;
@@ -35,6 +35,13 @@ impl<'a> MapHead<'a> {
         let (database, rest) = name(rest).ok_or_else(short)?;
         let (table, _) = name(rest).ok_or_else(short)?;
         Ok(Self { table_id, database, table })
+    }
+}
+
+impl MapHead<'_> {
+    /// Both names; they are UTF-8 in the binlog.
+    pub(super) fn names(&self) -> (Cow<'_, str>, Cow<'_, str>) {
+        (String::from_utf8_lossy(self.database), String::from_utf8_lossy(self.table))
     }
 }
 
@@ -153,11 +160,6 @@ impl BlockContext for Scene {
             writer.table_map(map.flags, &map.entry);
         }
     }
-}
-
-/// Whether a table is selected; names are UTF-8 in the binlog.
-pub(super) fn is_selected(selection: &TablePatterns, head: &MapHead<'_>) -> bool {
-    selection.matches(&String::from_utf8_lossy(head.database), &String::from_utf8_lossy(head.table))
 }
 
 /// The tail of a table map's entry: the id of the schema version it was captured under.

@@ -12,9 +12,10 @@ use super::follow::Follow;
 use super::group::GroupError;
 use super::position::{Covered, Reason, ResumePoint};
 use super::recorder::{Recorder, Start};
+use super::schema_history::SchemaHistory;
 use super::stream::{DumpFrom, StreamError};
 use crate::binlog::event::EventType;
-use crate::log::{Checkpoint, Context, SourcePosition, flag, kind};
+use crate::log::{Checkpoint, Context, SourcePosition, flag, kind, split_event};
 use crate::metrics::Metrics;
 use crate::selection::TablePatterns;
 use crate::status::Status;
@@ -45,7 +46,8 @@ impl Relay {
 
     /// One life: resumes where the log ends and follows until the stream breaks before its event number `cut`.
     async fn life(&self, script: &Script, cut: usize) -> CaptureError {
-        let appender = self.store.appender().expect("the only appender");
+        let mut appender = self.store.appender().expect("the only appender");
+        appender.flush().expect("a sound store");
         let checkpoint = match appender.checkpoint() {
             Some(bytes) => Checkpoint::decode(bytes).expect("our checkpoint"),
             None => self.first.clone(),
@@ -65,6 +67,11 @@ impl Relay {
         self.follow(&mut stream, recorder).await
     }
 
+    fn history(&self) -> SchemaHistory {
+        let versions = self.store.schema_versions().expect("readable");
+        SchemaHistory::load(versions.iter().map(|v| &v.bytes), Default::default()).expect("our versions")
+    }
+
     /// A recorder that goes on at a checkpoint, by GTID when it has a set.
     fn recorder(&self, appender: Appender, checkpoint: Checkpoint) -> Recorder {
         let from = match &checkpoint.gtids {
@@ -73,7 +80,14 @@ impl Relay {
         };
         let covered = Covered::Known(checkpoint.gtids.clone());
         let point = ResumePoint { from, covered, skip: None, reason: Reason::Continue, expected_file: None };
-        let start = Start { point, checkpoint: Some(checkpoint), server: UUID_TEXT.into(), checksum: true };
+        let start = Start {
+            point,
+            checkpoint: Some(checkpoint),
+            server: UUID_TEXT.into(),
+            checksum: true,
+            history: self.history(),
+            reading: None,
+        };
         Recorder::new(appender, self.tables.clone(), start).expect("our set")
     }
 
@@ -104,7 +118,8 @@ impl Relay {
                         flags: entry.header.flags,
                         tx_index: entry.header.tx_index,
                         source_pos: entry.header.source_pos,
-                        body: entry.body.to_vec(),
+                        // The same definition has another id after a cut; which one it is does not show here.
+                        body: split_event(entry.header.flags, entry.body).expect("ours").0.to_vec(),
                     }));
                 }
                 Read::Gap(gap) => panic!("no gap is expected: {gap}"),

@@ -155,6 +155,36 @@ impl Ddl {
         Self { items: vec![item], effects: Vec::new(), temporary: false }
     }
 
+    /// Turns the names of schemas and tables to lower case, for servers that do.
+    pub fn fold_names(&mut self) {
+        let fold = |name: &mut ObjectName| {
+            name.database = name.database.to_lowercase();
+            name.table = name.table.to_lowercase();
+        };
+        for item in &mut self.items {
+            (item.database, item.table) = (item.database.to_lowercase(), item.table.to_lowercase());
+        }
+        for effect in &mut self.effects {
+            match effect {
+                Effect::Create(create) => fold(&mut create.table),
+                Effect::CreateLike { table: one, like: other } | Effect::Rename { from: one, to: other } => {
+                    fold(one);
+                    fold(other);
+                }
+                Effect::Alter { table, specs } => {
+                    fold(table);
+                    for spec in specs {
+                        if let AlterSpec::RenameTable(to) = spec {
+                            fold(to);
+                        }
+                    }
+                }
+                Effect::Drop(table) => fold(table),
+                Effect::DropDatabase(database) | Effect::AlterDatabase(database) => *database = database.to_lowercase(),
+            }
+        }
+    }
+
     /// Every table that it names: those of its items, and what they are renamed to or made after.
     pub fn tables(&self) -> impl Iterator<Item = ObjectName> {
         let named = self.items.iter().filter(|i| !i.table.is_empty());
