@@ -156,7 +156,7 @@ pub(crate) fn open(log: &LogView, first: u64) -> Result<Option<(SegmentFile, Seg
             Some(index) => index,
             None => {
                 let len = file.len()?;
-                scan::scan(&mut file, len, false)?.index
+                scan::scan(&mut file, len, scan::Depth::Heads)?.index
             }
         },
     };

@@ -24,7 +24,9 @@
 
 use bincode::{Decode, Encode};
 
+use crate::entry::decode_entry;
 use crate::options::{COMPRESS_BYTES_MAX, Codec};
+use crate::seq::Seq;
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER_LEN: usize = 56;
@@ -305,6 +307,23 @@ pub(crate) fn decode_payload(header: &BlockHeader, stored: Vec<u8>) -> Result<Ve
         Codec::Zstd => zstd::bulk::decompress(&stored, raw_len).map_err(|_| BlockError::Decompress)?,
     };
     if raw.len() == raw_len { Ok(raw) } else { Err(BlockError::Decompress) }
+}
+
+/// Where the entries of a decompressed payload lie, once they were counted and found to fill it.
+pub(crate) fn entries_range(
+    raw: &[u8],
+    header: &BlockHeader,
+    meta: &BlockMeta,
+) -> Result<std::ops::Range<usize>, BlockError> {
+    let start = meta.context_len as usize;
+    let end = raw.len().checked_sub(meta.closings_len as usize).filter(|&end| end >= start);
+    let end = end.ok_or(BlockError::Entries)?;
+    let mut at = start;
+    for _ in 0..header.count {
+        let (_, used) = decode_entry(&raw[at..end], Seq(0), 0).ok_or(BlockError::Entries)?;
+        at += used;
+    }
+    if at == end { Ok(start..end) } else { Err(BlockError::Entries) }
 }
 
 /// How a transaction or range ended, in the closings at a payload's end.

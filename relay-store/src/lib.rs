@@ -33,6 +33,7 @@
 //! | `address.rs` | how a time address is resolved |
 //! | `cursor.rs`, `snapshot.rs` | the sinks' places |
 //! | `retention.rs`, `trim.rs`, `disk.rs` | what goes, how it goes, and the full disk |
+//! | `verify.rs` | the whole log against its checksums |
 //! | `durable.rs` | who waits for what; poisoning |
 
 mod address;
@@ -62,6 +63,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod trim;
+mod verify;
 mod view;
 mod writer;
 
@@ -80,4 +82,5 @@ pub use seq::{CursorEpoch, LogEpoch, Seq};
 pub use snapshot::{CursorSnapshot, cursor_snapshot};
 pub use stats::{DiskFull, SYNC_BOUNDS_US, StoreStats};
 pub use store::{OpenReport, Store};
+pub use verify::{Progress, VerifyReport};
 pub use view::{Damage, Positions, SegmentInfo};

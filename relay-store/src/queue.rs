@@ -60,6 +60,8 @@ pub(crate) struct QueueState {
     pub cursors_moved: bool,
     /// Someone waits: do not wait for the timer.
     pub urgent: bool,
+    /// Retention changed: look at it now.
+    pub tick: bool,
     /// The store is closing: write what is here and stop.
     pub closing: bool,
     /// Room is short: the writer holds a group it cannot write.

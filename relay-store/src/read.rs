@@ -10,6 +10,7 @@ use crate::meta::db::MetaReader;
 use crate::meta::schema::{self, SchemaRecord};
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::{BlockHead, BlockReadError, SegmentFile};
+use crate::segment::scan::Depth;
 use crate::segment::{path, scan};
 use crate::seq::{LogEpoch, Seq};
 use crate::view::{Damage, LogView};
@@ -113,7 +114,6 @@ impl RawBlock {
             return Ok(Block { raw: Vec::new(), entries: 0..0, closings: 0..0, ..self.into_block() });
         }
         let header = self.head.header;
-        let meta = &self.head.meta;
         let (from, through) = (self.from, self.through);
         let (segment, offset) = (self.segment, self.head.offset);
         let view = self.view.clone();
@@ -124,25 +124,12 @@ impl RawBlock {
             let reason = GapReason::Damaged { segment, offset, what };
             ReadError::Gap(Gap { first: Seq(from), last: Seq(through), reason })
         };
-        let context = meta.context_len as usize;
-        let closings_len = meta.closings_len as usize;
         let mut this = self;
         let stored = std::mem::take(&mut this.stored);
-        let raw = block::decode_payload(&header, stored).map_err(damaged)?;
-        let entries_end = raw.len().checked_sub(closings_len).filter(|&end| end >= context);
-        let Some(entries_end) = entries_end else { return Err(damaged(block::BlockError::Entries)) };
-        let mut at = context;
-        for _ in 0..header.count {
-            match decode_entry(&raw[at..entries_end], Seq(0), 0) {
-                Some((_, used)) => at += used,
-                None => return Err(damaged(block::BlockError::Entries)),
-            }
-        }
-        if at != entries_end {
-            return Err(damaged(block::BlockError::Entries));
-        }
-        let closings = entries_end..raw.len();
-        Ok(Block { raw, entries: context..entries_end, closings, ..this.into_block() })
+        let raw = block::decode_payload(&header, stored).map_err(&damaged)?;
+        let entries = block::entries_range(&raw, &header, &this.head.meta).map_err(&damaged)?;
+        let closings = entries.end..raw.len();
+        Ok(Block { raw, entries, closings, ..this.into_block() })
     }
 
     fn into_block(self) -> Block {
@@ -379,7 +366,7 @@ impl Reader {
                 // A damaged footer alone loses nothing: the blocks tell the same.
                 None => {
                     let len = file.len()?;
-                    let scan = scan::scan(file, len, false)?;
+                    let scan = scan::scan(file, len, Depth::Heads)?;
                     let named = name_losses(&self.view, plan, &scan);
                     self.index = Some(scan.index);
                     if named {
@@ -500,7 +487,8 @@ impl Reader {
         Read::Gap(Gap { first: Seq(first), last: Seq(last), reason: GapReason::Damaged { segment, offset, what } })
     }
 
-    /// The blocks of a prepared range, in order: their entries, although they are not visible themselves.
+    /// The blocks of a prepared range, in order: their entries, although they are not visible themselves. The range must
+    /// be durable: flush before, when it was prepared a moment ago.
     pub fn prepared<'a>(
         &'a mut self,
         range: &PreparedRange,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::{self, LocateError, Located};
-use crate::error::{OpenError, StorageError};
+use crate::error::{OpenError, ReadError, StorageError};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::{self, Mark};
 use crate::read::Reader;
@@ -14,6 +14,7 @@ use crate::segment::footer::SegmentIndex;
 use crate::segment::read::{BlockReadError, SegmentFile};
 use crate::segment::{self, scan};
 use crate::seq::{LogEpoch, Seq};
+use crate::verify::{self, Progress, VerifyReport};
 use crate::view::{Damage, LogView, Positions, SegmentInfo, View};
 
 /// A log that another process may be writing.
@@ -82,6 +83,14 @@ impl ReadOnlyLog {
         self.view.segments()
     }
 
+    /// Reads every block below the mark and checks it. Runs beside the writer.
+    ///
+    /// # Errors
+    /// The disk refuses. What does not verify is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport, ReadError> {
+        verify::verify(&self.view, progress)
+    }
+
     /// Places found so far that do not verify.
     pub fn damage(&self) -> Vec<Damage> {
         self.view.lock().damage.clone()
@@ -128,7 +137,10 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
         } else {
             match file.footer()? {
                 Some(index) => index,
-                None => SegmentIndex { sealed_ms: created_ms.max(1), ..scan::scan(&mut file, bytes, false)?.index },
+                None => SegmentIndex {
+                    sealed_ms: created_ms.max(1),
+                    ..scan::scan(&mut file, bytes, scan::Depth::Heads)?.index
+                },
             }
         };
         crossing.extend(index.crossing());
@@ -169,7 +181,7 @@ fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<Seg
             && view.active.end <= limit;
         same.then(|| view.active.clone())
     };
-    let Some(mut index) = known else { return Ok(scan::scan(file, limit, false)?.index) };
+    let Some(mut index) = known else { return Ok(scan::scan(file, limit, scan::Depth::Heads)?.index) };
     while index.end < limit {
         match file.head_at(index.end) {
             Ok(Some(head)) if head.end() <= limit && head.header.first_seq == index.last_seq + 1 => {
@@ -178,7 +190,7 @@ fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<Seg
             }
             Err(BlockReadError::Storage(error)) => return Err(error),
             // Not what was expected: the log was cut and written anew, or is damaged. From the start, then.
-            _ => return Ok(scan::scan(file, limit, false)?.index),
+            _ => return Ok(scan::scan(file, limit, scan::Depth::Heads)?.index),
         }
     }
     Ok(index)

@@ -157,7 +157,7 @@ fn collect(site: &Site<'_>) -> Result<Found, OpenError> {
             Some(index) => (index, file.len()?),
             None => {
                 let len = file.len()?;
-                let scan = scan::scan(&mut file, len, true)?;
+                let scan = scan::scan(&mut file, len, scan::Depth::Checksums)?;
                 found.durable = found.durable.max(scan.durable_seq);
                 for bad in scan.bad.iter().filter(|bad| bad.last >= bad.first) {
                     let reason = GapReason::Damaged { segment: Seq(first), offset: bad.offset, what: bad.what.clone() };

@@ -392,7 +392,7 @@ fn scan_tail(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Option<S
         Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(what) = problem else { return scan::scan(&mut file, mark.offset, true).map(Some) };
+    let Some(what) = problem else { return scan::scan(&mut file, mark.offset, scan::Depth::Checksums).map(Some) };
     if let Some(before) = index_before(site, mark.segment, state)? {
         file.header.log_epoch = before.log_epoch;
         file.header.checkpoint = before.checkpoint;
@@ -400,7 +400,7 @@ fn scan_tail(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Option<S
         file.header.open_tx = before.open_tx;
         file.header.visible_through = before.visible_through;
     }
-    let mut scan = scan::scan(&mut file, mark.offset, true)?;
+    let mut scan = scan::scan(&mut file, mark.offset, scan::Depth::Checksums)?;
     let (first, last) = (mark.segment, mark.segment - 1);
     scan.bad.insert(0, BadStretch { offset: 0, until: file.start, first, last, what: what.to_owned() });
     Ok(Some(scan))
@@ -420,7 +420,7 @@ fn missing_tail(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Scan,
         ..before
     };
     let what = "segment file is missing".to_owned();
-    Ok(Scan { index, bad: vec![BadStretch { offset: 0, until: 0, first, last, what }], durable_seq: 0 })
+    Ok(Scan { index, bad: vec![BadStretch { offset: 0, until: 0, first, last, what }], durable_seq: 0, blocks: 0 })
 }
 
 /// The index of the segment before the one that begins at `first_seq`.
@@ -438,7 +438,7 @@ fn index_before(site: &Site<'_>, first_seq: u64, state: &MetaState) -> Result<Op
         Some(index) => Ok(Some(index)),
         None => {
             let len = file.len()?;
-            Ok(Some(scan::scan(&mut file, len, false)?.index))
+            Ok(Some(scan::scan(&mut file, len, scan::Depth::Heads)?.index))
         }
     }
 }
@@ -523,7 +523,7 @@ fn lose_prepared(
             Some(index) => index,
             None => {
                 let len = file.len()?;
-                scan::scan(&mut file, len, false)?.index
+                scan::scan(&mut file, len, scan::Depth::Heads)?.index
             }
         };
         index.closed.iter().for_each(|closed| replay.close(closed));

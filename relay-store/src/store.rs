@@ -19,6 +19,7 @@ use crate::recover::{self, Recovered};
 use crate::seq::{LogEpoch, Seq};
 use crate::shared::Shared;
 use crate::stats::StoreStats;
+use crate::verify::{self, Progress, VerifyReport};
 use crate::view::{Damage, Positions, SegmentInfo};
 use crate::writer::Writer;
 
@@ -195,6 +196,14 @@ impl Store {
         self.inner.shared.view.segments()
     }
 
+    /// Reads every block below the mark and checks it. Runs beside the writer.
+    ///
+    /// # Errors
+    /// The disk refuses. What does not verify is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport, ReadError> {
+        verify::verify(&self.inner.shared.view, progress)
+    }
+
     /// Places found so far that do not verify.
     pub fn damage(&self) -> Vec<Damage> {
         self.inner.shared.view.lock().damage.clone()
@@ -228,9 +237,10 @@ impl Store {
         }
     }
 
-    /// Changes what retention goes by, from the next look on.
+    /// Changes what retention goes by; the writer looks at it at once, and every second.
     pub fn set_retention(&self, retention: Retention) {
         *lock(&self.inner.shared.retention) = retention;
+        self.inner.shared.queue.signal(|state| state.tick = true);
     }
 
     /// Writes what was submitted, and closes. What other handles ask afterwards is refused.

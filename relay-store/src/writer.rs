@@ -72,6 +72,7 @@ pub(crate) struct Writer {
     compressed: Vec<Vec<u8>>,
     last_start: Instant,
     pub(crate) last_tick: Instant,
+    tick_now: bool,
     /// Segments whose files are gone and whose records go with the next batch.
     pub(crate) gone: Vec<u64>,
 }
@@ -128,6 +129,7 @@ impl Writer {
             // Long enough ago for the first group to start at once.
             last_start: Instant::now().checked_sub(ALONE_INTERVAL).unwrap_or_else(Instant::now),
             last_tick: Instant::now(),
+            tick_now: false,
             gone: Vec::new(),
         }
     }
@@ -167,7 +169,7 @@ impl Writer {
                 }
                 Err(GroupError::Fatal(error)) => return Err(error),
             }
-            if self.last_tick.elapsed() >= TICK_INTERVAL {
+            if std::mem::take(&mut self.tick_now) || self.last_tick.elapsed() >= TICK_INTERVAL {
                 self.tick()?;
             }
             // What found no room was never acknowledged.
@@ -183,7 +185,7 @@ impl Writer {
         let options = &shared.options;
         let last_start = self.last_start;
         let ready = |state: &QueueState| {
-            if state.closing || (state.urgent && !full) {
+            if state.closing || state.tick || (state.urgent && !full) {
                 return Some(last_start);
             }
             if full {
@@ -215,6 +217,7 @@ impl Writer {
             state.waiting_bytes -= bytes;
         }
         state.cursors_moved = false;
+        self.tick_now |= std::mem::take(&mut state.tick);
         let pending = !state.items.is_empty();
         self.requests.append(&mut state.requests);
         state.urgent = pending && (state.urgent || state.closing);

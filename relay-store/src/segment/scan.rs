@@ -2,7 +2,7 @@
 
 use super::footer::SegmentIndex;
 use super::read::{BlockReadError, SegmentFile};
-use crate::block::{self, BlockKind};
+use crate::block::{self, BlockError, BlockKind};
 use crate::error::StorageError;
 
 /// A stretch of a segment that does not verify.
@@ -25,14 +25,28 @@ pub(crate) struct Scan {
     pub bad: Vec<BadStretch>,
     /// Largest `durable_seq` that any good block states.
     pub durable_seq: u64,
+    /// Good heads.
+    pub blocks: u64,
 }
 
-/// Walks the blocks before `limit`. With `payloads` each payload is read and checked too. Blocks behind a bad one are
+/// How much of each block is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Header and meta.
+    Heads,
+    /// The payload's checksum too.
+    Checksums,
+    /// The payload is decompressed and its entries are counted too.
+    Entries,
+}
+
+/// Walks the blocks before `limit`. Blocks behind a bad one are
 /// found again by their headers, which name their own place. A block counts only when it lies wholly before `limit`.
-pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, payloads: bool) -> Result<Scan, StorageError> {
+pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, depth: Depth) -> Result<Scan, StorageError> {
     let mut index = SegmentIndex::of_header(&segment.header, segment.start);
     let mut bad: Vec<BadStretch> = Vec::new();
     let mut durable_seq = 0;
+    let mut blocks = 0;
     let mut offset = segment.start;
     // Seqs go on where the block before ended; a bad stretch makes a hole that the next good block closes.
     let mut expected = segment.header.first_seq;
@@ -41,7 +55,8 @@ pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, payloads: bool) -> Res
             Ok(None) => break,
             Ok(Some(head)) if head.end() > limit => "block is cut short".to_owned(),
             Ok(Some(head)) => {
-                let damage = if payloads { payload_problem(segment, &head)? } else { None };
+                let damage = payload_problem(segment, &head, depth)?;
+                blocks += 1;
                 if head.header.first_seq != expected {
                     match bad.last_mut() {
                         // The hole before this block is what the stretch before it lost.
@@ -79,17 +94,31 @@ pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, payloads: bool) -> Res
         bad.push(BadStretch { offset, until, first: expected, last: expected - 1, what: problem });
         offset = until;
     }
-    Ok(Scan { index, bad, durable_seq })
+    Ok(Scan { index, bad, durable_seq, blocks })
 }
 
-fn payload_problem(segment: &SegmentFile, head: &super::read::BlockHead) -> Result<Option<String>, StorageError> {
-    match segment.payload(head) {
-        Ok(stored) if head.header.kind == BlockKind::Entries || head.header.stored_len > 0 => {
-            Ok((crc32fast::hash(&stored) != head.header.payload_crc)
-                .then(|| block::BlockError::PayloadChecksum.to_string()))
-        }
-        Ok(_) => Ok(None),
-        Err(BlockReadError::Block(error)) => Ok(Some(error.to_string())),
-        Err(BlockReadError::Storage(error)) => Err(error),
+fn payload_problem(
+    segment: &SegmentFile,
+    head: &super::read::BlockHead,
+    depth: Depth,
+) -> Result<Option<String>, StorageError> {
+    if depth == Depth::Heads {
+        return Ok(None);
     }
+    let stored = match segment.payload(head) {
+        Ok(stored) => stored,
+        Err(BlockReadError::Block(error)) => return Ok(Some(error.to_string())),
+        Err(BlockReadError::Storage(error)) => return Err(error),
+    };
+    if crc32fast::hash(&stored) != head.header.payload_crc {
+        return Ok(Some(BlockError::PayloadChecksum.to_string()));
+    }
+    if depth == Depth::Checksums {
+        return Ok(None);
+    }
+    let checked = block::decode_payload(&head.header, stored).and_then(|raw| match head.header.kind {
+        BlockKind::Entries => block::entries_range(&raw, &head.header, &head.meta).map(drop),
+        BlockKind::Schemas => Ok(()),
+    });
+    Ok(checked.err().map(|error| error.to_string()))
 }
