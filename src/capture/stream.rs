@@ -198,3 +198,121 @@ impl BinlogStream {
         Ok(kind != event_type::FORMAT_DESCRIPTION)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    fn event(kind: u8, flags: u16, body: usize) -> Vec<u8> {
+        let length = (EVENT_HEADER + body) as u32;
+        let mut event = vec![0, 0, 0, 0, kind, 1, 0, 0, 0];
+        event.extend_from_slice(&length.to_le_bytes());
+        event.extend_from_slice(&[0; 4]);
+        event.extend_from_slice(&flags.to_le_bytes());
+        event.resize(EVENT_HEADER + body, kind);
+        event
+    }
+
+    /// A stream of these messages, after which the server closes or, with `hang`, falls silent.
+    fn scripted(messages: Vec<Vec<u8>>, skip: Option<Skip>, hang: bool) -> BinlogStream {
+        let (ours, mut theirs) = duplex(1 << 16);
+        tokio::spawn(async move {
+            for (sequence, message) in messages.iter().enumerate() {
+                let length = (message.len() as u32).to_le_bytes();
+                theirs.write_all(&[length[0], length[1], length[2], sequence as u8]).await?;
+                theirs.write_all(message).await?;
+            }
+            if hang {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        BinlogStream {
+            packets: Packets::new(Box::new(ours)),
+            first_event_patience: Duration::from_secs(600),
+            steady_patience: Duration::from_secs(30),
+            steady: false,
+            skip,
+            checksum_at_connect: true,
+            connection_id: 7,
+        }
+    }
+
+    fn ok(event: &[u8]) -> Vec<u8> {
+        [&[0][..], event].concat()
+    }
+
+    async fn kinds(stream: &mut BinlogStream) -> (Vec<u8>, StreamError) {
+        let mut kinds = Vec::new();
+        loop {
+            match stream.next().await {
+                Ok(packet) => kinds.push(packet.event[4]),
+                Err(error) => return (kinds, error),
+            }
+        }
+    }
+
+    const ROWS: u8 = 30;
+
+    #[tokio::test]
+    async fn every_end_of_a_stream_is_an_error_of_its_kind() {
+        let end = |last: &'static [u8]| async move {
+            let mut messages = vec![ok(&event(ROWS, 0, 10))];
+            messages.extend((!last.is_empty()).then(|| last.to_vec()));
+            let (kinds, error) = kinds(&mut scripted(messages, None, false)).await;
+            assert_eq!(kinds, [ROWS]);
+            error
+        };
+        assert!(matches!(end(b"").await, StreamError::Closed));
+        assert!(matches!(end(b"\xfe\0\0\x02\0").await, StreamError::Closed));
+        let purged = end(b"\xff\xd4\x04#HY000Could not find first log file name in binary log index file").await;
+        assert_eq!(purged.refusal(), Some(Refusal::FileMissing));
+        assert!(matches!(end(b"\0short").await, StreamError::Protocol(_)));
+        assert!(matches!(end(b"\x05what").await, StreamError::Protocol(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_is_long_until_the_first_event_and_short_from_then_on() {
+        let begun = tokio::time::Instant::now();
+        let preamble = vec![
+            ok(&event(event_type::ROTATE, ARTIFICIAL, 20)),
+            ok(&event(event_type::FORMAT_DESCRIPTION, 0, 90)),
+            ok(&event(event_type::PREVIOUS_GTIDS, 0, 8)),
+        ];
+        let (_, error) = kinds(&mut scripted(preamble.clone(), None, true)).await;
+        assert!(matches!(error, StreamError::Silent(_)), "{error}");
+        assert_eq!(begun.elapsed().as_secs(), 600, "the server may still search its files");
+        for first in [event_type::HEARTBEAT, event_type::HEARTBEAT_V2, ROWS] {
+            let begun = tokio::time::Instant::now();
+            let messages = [preamble.clone(), vec![ok(&event(first, 0, 20))]].concat();
+            kinds(&mut scripted(messages, None, true)).await;
+            assert_eq!(begun.elapsed().as_secs(), 30, "type {first}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_lies_before_a_position_is_left_out_but_the_format_description() {
+        let file = |skip_until| {
+            let messages = vec![
+                ok(&event(event_type::ROTATE, ARTIFICIAL, 30)),
+                ok(&event(event_type::FORMAT_DESCRIPTION, 0, 100 - EVENT_HEADER)),
+                ok(&event(ROWS, 0, 200 - EVENT_HEADER)),
+                ok(&event(ROWS + 1, 0, 300 - EVENT_HEADER)),
+                ok(&event(event_type::HEARTBEAT, 0, 10)),
+            ];
+            scripted(messages, Some(Skip { at: FILE_START, until: skip_until }), false)
+        };
+        let (read, _) = kinds(&mut file(4 + 100 + 200)).await;
+        assert_eq!(read, [event_type::ROTATE, event_type::FORMAT_DESCRIPTION, ROWS + 1, event_type::HEARTBEAT]);
+        let (read, error) = kinds(&mut file(4 + 100 + 199)).await;
+        assert_eq!(read, [event_type::ROTATE, event_type::FORMAT_DESCRIPTION]);
+        assert_eq!(error.refusal(), Some(Refusal::PositionInsideEvent));
+        let (_, error) = kinds(&mut file(10_000)).await;
+        assert_eq!(error.refusal(), Some(Refusal::PositionBeyondFile), "a heartbeat says that there is no more");
+        // Exactly at the end: nothing is left out of what follows.
+        let (read, _) = kinds(&mut file(4 + 100 + 200 + 300)).await;
+        assert_eq!(read.last(), Some(&event_type::HEARTBEAT));
+    }
+}

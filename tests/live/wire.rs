@@ -290,3 +290,71 @@ fn a_position_that_is_no_position_of_this_server_is_refused_by_its_kind() {
         }
     }
 }
+
+#[test]
+fn a_client_certificate_is_shown_when_the_account_demands_one() {
+    let servers = shared(&["mysql97"]);
+    let database = servers.mysql97();
+    let mut root = Session::open(&database);
+    let user = fresh("x509");
+    root.run(&format!("CREATE USER {user} IDENTIFIED BY 'relay' REQUIRE X509"));
+    let mut with = with_tls(&database, &user, TlsMode::VerifyIdentity);
+    let error = run(Connection::connect(&with)).expect_err("no certificate shown");
+    assert!(matches!(&error, StreamError::Login { source, .. } if source.code == 1045), "{error}");
+    let folder = database.ca.as_ref().and_then(|ca| ca.parent()).expect("a folder of certificates");
+    with.tls.cert_file = Some(folder.join("client.pem"));
+    with.tls.key_file = Some(folder.join("client.key"));
+    run(Connection::connect(&with)).expect("a login");
+    with.tls.key_file = Some(folder.join("server.key"));
+    let error = run(Connection::connect(&with)).expect_err("a key that fits no certificate");
+    assert!(matches!(error, StreamError::Tls { source: TlsError::Material { .. }, .. }), "{error}");
+    root.run(&format!("DROP USER {user}"));
+}
+
+#[test]
+fn a_missing_right_is_told_with_the_grant_that_helps() {
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for database in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        let mut root = Session::open(&database);
+        let user: String = fresh("p").chars().take(16).collect(); // 5.6 knows no longer names
+        root.run(&format!("CREATE USER {user} IDENTIFIED BY 'relay'"));
+        let from = &ends(&database)[0];
+        let error = run(async {
+            let connection = Connection::connect(&options(&database, &user)).await.expect("a login");
+            match connection.dump(from, &DumpOptions::new(server_id())).await {
+                Ok(mut stream) => end_of(&mut stream).await,
+                Err(error) => error,
+            }
+        });
+        assert_eq!(error.class(), Class::Definite, "{}: {error}", database.name);
+        let step = error.next_step().unwrap_or_else(|| panic!("{}: {error}", database.name));
+        assert!(step.contains("REPLICATION SLAVE"), "{}: {error}: {step}", database.name);
+        root.run(&format!("DROP USER {user}"));
+    }
+}
+
+#[test]
+fn tagged_gtids_are_resumed_after_like_the_others() {
+    let servers = shared(&["mysql97"]);
+    let database = servers.mysql97();
+    let name = fresh("tagged");
+    let mut root = Session::open(&database);
+    root.run(&format!("CREATE DATABASE {name}"));
+    root.run(&format!("CREATE TABLE {name}.t (v TEXT)"));
+    root.run("SET gtid_next = 'AUTOMATIC:relay_tag'");
+    root.run(&format!("INSERT INTO {name}.t VALUES ('tagged-before-{name}')"));
+    let from = &ends(&database)[1];
+    assert!(matches!(from, DumpFrom::MySqlGtid(set) if set.has_tags()), "{from:?}");
+    root.run(&format!("INSERT INTO {name}.t VALUES ('tagged-after-{name}')"));
+    run(async {
+        let mut stream = dump(&database, from, &DumpOptions::new(server_id())).await;
+        loop {
+            let event = stream.next().await.expect("an event").event;
+            let holds = |text: String| event.windows(text.len()).any(|window| window == text.as_bytes());
+            assert!(!holds(format!("tagged-before-{name}")), "it was in the set");
+            if holds(format!("tagged-after-{name}")) {
+                break;
+            }
+        }
+    });
+}
