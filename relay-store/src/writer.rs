@@ -31,6 +31,8 @@ use crate::stats::SYNC_BOUNDS_US;
 const ALONE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a group that found no room is tried again.
 const FULL_INTERVAL: Duration = Duration::from_millis(200);
+/// Buffers for compressed blocks that are kept from group to group.
+const SLOTS_KEPT: usize = 64;
 /// How often retention is looked at.
 pub(crate) const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Free bytes that sled needs for a batch: it grows by segments of 512 KiB.
@@ -414,6 +416,9 @@ impl Writer {
         }
         self.shared.queue.release(bytes, false);
         self.answer_barriers();
+        // What one very large block needed is not kept.
+        self.compressed.truncate(SLOTS_KEPT);
+        self.compressed.iter_mut().filter(|slot| slot.capacity() > 1 << 20).for_each(|slot| *slot = Vec::new());
         Ok(())
     }
 

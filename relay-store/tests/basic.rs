@@ -225,3 +225,77 @@ fn directory_of_something_else_is_refused_and_left_alone() {
     assert!(matches!(Store::open(dir.path(), options()), Err(OpenError::NotAStore { .. })));
     assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1);
 }
+
+#[test]
+fn every_file_is_ours_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    fn walk(dir: &std::path::Path, seen: &mut usize) {
+        assert_eq!(std::fs::metadata(dir).expect("stat").permissions().mode() & 0o777, 0o700, "{}", dir.display());
+        for entry in std::fs::read_dir(dir).expect("list") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                walk(&path, seen);
+            } else {
+                *seen += 1;
+                let mode = std::fs::metadata(&path).expect("stat").permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{}", path.display());
+            }
+        }
+    }
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("new/store");
+    let store = Store::open(&path, StoreOptions { ballast_bytes: 1 << 20, ..options() }).expect("open");
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"c";
+    appender.append(header(0), &[b"x"], &context).expect("append");
+    appender.commit(commit(b"x", 1));
+    appender.flush().expect("flush");
+    let mut seen = 0;
+    walk(&path, &mut seen);
+    assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn newer_format_and_missing_store_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let missing = dir.path().join("none");
+    assert!(matches!(Store::open_existing(&missing, options()), Err(OpenError::Missing { .. })));
+    assert!(matches!(ReadOnlyLog::open(&missing), Err(OpenError::Missing { .. })));
+    assert!(!missing.exists());
+
+    drop(open(dir.path()));
+    let lines = "relay-store 2\nuuid 00000000000000000000000000000001\n";
+    let text = format!("{lines}crc {:08x}\n", crc32fast::hash(lines.as_bytes()));
+    std::fs::write(dir.path().join("FORMAT"), &text).expect("write");
+    match Store::open(dir.path(), options()) {
+        Err(OpenError::NewerFormat { found: 2, supported: 1, .. }) => {}
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    assert_eq!(std::fs::read_to_string(dir.path().join("FORMAT")).expect("read"), text);
+}
+
+#[test]
+fn directory_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    drop(open(dir.path()));
+    let bind = |arguments: &[&str]| {
+        std::process::Command::new("mount")
+            .args(arguments)
+            .arg(dir.path())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let path = dir.path().to_str().expect("plain path");
+    if !bind(&["--bind", path]) || !bind(&["-o", "remount,ro,bind"]) {
+        println!("SKIPPED directory_that_cannot_be_written_is_refused: no right to mount");
+        return;
+    }
+    let opened = Store::open(dir.path(), options());
+    let read = ReadOnlyLog::open(dir.path()).map(|log| log.positions().durable_seq);
+    let snapshot = relay_store::cursor_snapshot(dir.path()).map(|snapshot| snapshot.visible_seq);
+    let unmounted = std::process::Command::new("umount").arg(dir.path()).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    assert!(matches!(opened, Err(OpenError::ReadOnly { .. })), "{:?}", opened.map(|_| ()));
+    assert_eq!(read.expect("readable"), Seq(0));
+    assert_eq!(snapshot.expect("readable"), Seq(0));
+}

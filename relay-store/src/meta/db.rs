@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,6 +82,7 @@ impl Db {
         // would let a power cut take it back under data that was acknowledged because of it.
         file.sync_data().map_err(|error| StorageError::io("sync meta", &path, error))?;
         crate::segment::write::sync_dir(dir)?;
+        restrict(dir)?;
         let mut this = Db { db, file, path, chunks: HashMap::new() };
         let contents = this.load()?;
         Ok((this, contents))
@@ -252,6 +254,19 @@ fn guard<T>(action: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Res
             Err(StorageError::MetaPanic { action, message })
         }
     }
+}
+
+/// sled makes its files readable by all; the directory is closed already, and so are they then.
+fn restrict(dir: &Path) -> Result<(), StorageError> {
+    let list = |error| StorageError::io("list", dir, error);
+    for entry in std::fs::read_dir(dir).map_err(list)? {
+        let entry = entry.map_err(list)?;
+        let is_dir = entry.file_type().map_err(list)?.is_dir();
+        let mode = std::fs::Permissions::from_mode(if is_dir { 0o700 } else { 0o600 });
+        let path = entry.path();
+        std::fs::set_permissions(&path, mode).map_err(|error| StorageError::io("set permissions of", &path, error))?;
+    }
+    Ok(())
 }
 
 fn remove_partial_snapshots(dir: &Path) -> Result<(), StorageError> {

@@ -12,6 +12,8 @@ use crate::error::StorageError;
 
 /// Read together with a block's fixed header: most metas fit.
 const PEEK: usize = 1024;
+/// Bytes read at a time where a payload is only checked.
+const PIECE: u64 = 256 << 10;
 
 /// One block without its payload.
 #[derive(Debug, Clone)]
@@ -198,6 +200,24 @@ impl SegmentFile {
             return Err(BlockError::Short.into());
         }
         Ok(stored)
+    }
+
+    /// Checksum of the stored payload, read in pieces: the largest payload must not cost its size in memory.
+    pub(crate) fn payload_crc(&mut self, head: &BlockHead) -> Result<u32, BlockReadError> {
+        let mut hasher = crc32fast::Hasher::new();
+        let (mut at, end) = (head.payload_offset(), head.end());
+        while at < end {
+            let piece = (end - at).min(PIECE) as usize;
+            self.scratch.resize(piece, 0);
+            let read = read_full(&self.file, &mut self.scratch, at)
+                .map_err(|error| StorageError::io("read segment", &self.path, error))?;
+            if read < piece {
+                return Err(BlockError::Short.into());
+            }
+            hasher.update(&self.scratch);
+            at += piece as u64;
+        }
+        Ok(hasher.finalize())
     }
 
     /// The next offset after `from` where a block's header and meta prove right, before `end`.

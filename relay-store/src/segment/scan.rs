@@ -4,6 +4,7 @@ use super::footer::SegmentIndex;
 use super::read::{BlockReadError, SegmentFile};
 use crate::block::{self, BlockError, BlockKind};
 use crate::error::StorageError;
+use crate::options::COMPRESS_BYTES_MAX;
 
 /// A stretch of a segment that does not verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,24 +99,29 @@ pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, depth: Depth) -> Resul
 }
 
 fn payload_problem(
-    segment: &SegmentFile,
+    segment: &mut SegmentFile,
     head: &super::read::BlockHead,
     depth: Depth,
 ) -> Result<Option<String>, StorageError> {
     if depth == Depth::Heads {
         return Ok(None);
     }
+    let problem = |error: BlockReadError| match error {
+        BlockReadError::Block(error) => Ok(Some(error.to_string())),
+        BlockReadError::Storage(error) => Err(error),
+    };
+    // A payload that is stored as it is, beyond what is ever compressed, is one large entry: its checksum says all.
+    if depth == Depth::Checksums || head.header.raw_len as usize > COMPRESS_BYTES_MAX {
+        return match segment.payload_crc(head) {
+            Ok(crc) if crc == head.header.payload_crc => Ok(None),
+            Ok(_) => Ok(Some(BlockError::PayloadChecksum.to_string())),
+            Err(error) => problem(error),
+        };
+    }
     let stored = match segment.payload(head) {
         Ok(stored) => stored,
-        Err(BlockReadError::Block(error)) => return Ok(Some(error.to_string())),
-        Err(BlockReadError::Storage(error)) => return Err(error),
+        Err(error) => return problem(error),
     };
-    if crc32fast::hash(&stored) != head.header.payload_crc {
-        return Ok(Some(BlockError::PayloadChecksum.to_string()));
-    }
-    if depth == Depth::Checksums {
-        return Ok(None);
-    }
     let checked = block::decode_payload(&head.header, stored).and_then(|raw| match head.header.kind {
         BlockKind::Entries => block::entries_range(&raw, &head.header, &head.meta).map(drop),
         BlockKind::Schemas => Ok(()),
