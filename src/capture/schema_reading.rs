@@ -8,7 +8,7 @@ use super::continuity::{Continuity, HeartbeatPosition};
 use super::error::{CaptureError, EventError};
 use super::executed::Executed;
 use super::facts::{SourceEnd, compare_files};
-use super::position::{Covered, ResumePoint};
+use super::position::{Covered, ResumePoint, Skip};
 use super::schema_history::SchemaHistory;
 use super::source::Session;
 use super::stream::{ConnectOptions, Connection, DumpFrom, DumpOptions};
@@ -122,7 +122,7 @@ impl SchemaReader<'_> {
     async fn touched_before(&self, end: &SourceEnd) -> Result<BTreeSet<(String, String)>, CaptureError> {
         tracing::info!(until = end.file, position = end.position, "looking for statements that changed tables");
         let mut stream = Connection::connect(self.options).await?.dump(&self.point.from, self.dump).await?;
-        let mut scan = Scan::new(&self.point.from, stream.checksum_at_connect());
+        let mut scan = Scan::new(self.point, stream.checksum_at_connect());
         loop {
             let packet = stream.next().await?;
             scan.take(packet.event).map_err(|source| scan.locate(source, packet.event))?;
@@ -143,12 +143,14 @@ struct Scan {
     checksum: Checksum,
     format: Option<FormatDescription>,
     inflated: Vec<u8>,
+    /// What the log is not to hold; what changed there is in the definitions that the stream begins with.
+    skip: Option<Skip>,
     touched: BTreeSet<(String, String)>,
 }
 
 impl Scan {
-    fn new(from: &DumpFrom, checksum: bool) -> Self {
-        let (file, position) = match from {
+    fn new(point: &ResumePoint, checksum: bool) -> Self {
+        let (file, position) = match &point.from {
             DumpFrom::File { file, position } => (file.clone(), *position),
             DumpFrom::MySqlGtid(_) | DumpFrom::MariaDbGtid(_) => (String::new(), 0),
         };
@@ -158,6 +160,7 @@ impl Scan {
             checksum: if checksum { Checksum::Crc32 } else { Checksum::None },
             format: None,
             inflated: Vec::new(),
+            skip: point.skip.clone(),
             touched: BTreeSet::new(),
         }
     }
@@ -181,7 +184,11 @@ impl Scan {
         match header.event_type {
             EventType::ROTATE => {
                 let rotate = Rotate::parse(&event)?;
-                self.place.rotate(&String::from_utf8_lossy(rotate.file), rotate.position);
+                let file = String::from_utf8_lossy(rotate.file);
+                if self.place.file() != file && matches!(self.skip, Some(Skip::UpTo(_))) {
+                    self.skip = None;
+                }
+                self.place.rotate(&file, rotate.position);
                 return Ok(());
             }
             EventType::HEARTBEAT | EventType::HEARTBEAT_V2 => {
@@ -194,8 +201,11 @@ impl Scan {
             _ if header.is_artificial() => return Ok(()),
             _ => {}
         }
-        self.place.event(header.event_len, header.log_pos, true)?;
+        let end = self.place.event(header.event_len, header.log_pos, true)?;
         self.positioned = true;
+        if matches!(self.skip, Some(Skip::UpTo(offset)) if end <= offset) {
+            return Ok(());
+        }
         match header.event_type {
             EventType::QUERY => self.statement(&event),
             EventType::QUERY_COMPRESSED => {
@@ -212,6 +222,10 @@ impl Scan {
 
     fn statement(&mut self, event: &Event<'_>) -> Result<(), EventError> {
         let query = Query::parse(event)?;
+        let ended_us = (i64::from(event.header.timestamp) + i64::from(query.exec_seconds) + 1) * 1_000_000;
+        if matches!(self.skip, Some(Skip::CommittedBefore(us)) if ended_us < us) {
+            return Ok(());
+        }
         // Names in statements of other character sets than UTF-8 match nothing here, and their tables stay as they are
         // read; ASCII names are the same in all.
         let (sql, database) = (String::from_utf8_lossy(query.sql), String::from_utf8_lossy(query.schema));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use relay::binlog::event::EventType;
 use relay::capture::{CaptureContext, CaptureError, run};
 use relay::config::Config;
-use relay::log::{Context, flag, kind};
+use relay::log::{Context, TableDefinition, flag, kind, split_event};
 use relay::metrics::Metrics;
 use relay::status::Status;
 use relay_store::{Read, Seq, Store, StoreOptions};
@@ -76,10 +76,14 @@ impl Seen {
 impl Captured {
     /// An empty log that is to hold the tables of one schema, from now on.
     fn new(server: &Database, schema: &str, start: &str) -> Self {
+        Self::of_user(server, schema, start, "root")
+    }
+
+    fn of_user(server: &Database, schema: &str, start: &str, user: &str) -> Self {
         static SERVER_ID: AtomicU32 = AtomicU32::new(0);
         let server_id = 1_000_000 + std::process::id() % 100_000 * 100 + SERVER_ID.fetch_add(1, Ordering::Relaxed);
         let toml = format!(
-            "[source]\nurl = \"mysql://root@127.0.0.1:{}\"\nserver_id = {server_id}\ntls = \"disabled\"\n\
+            "[source]\nurl = \"mysql://{user}@127.0.0.1:{}\"\nserver_id = {server_id}\ntls = \"disabled\"\n\
              start = \"{start}\"\nheartbeat_interval = \"1s\"\ntables = [\"{schema}.*\"]\n[log]\ndir = \"/nonexistent\"\n",
             server.port
         );
@@ -149,6 +153,28 @@ impl Captured {
             found.then_some(seen)
         })
     }
+}
+
+/// The definition that a table map's entry was captured under, for each table map in order.
+fn definitions(captured: &Captured, seen: &[Seen]) -> Vec<Option<TableDefinition>> {
+    let versions = captured.store.schema_versions().expect("readable");
+    let maps = seen.iter().filter(|s| s.kind == kind::EVENT && s.event_type() == EventType::TABLE_MAP);
+    maps.map(|map| {
+        let (_, id) = split_event(map.flags, &map.body).expect("ours");
+        let version = versions.iter().find(|v| Some(v.id) == id)?;
+        Some(TableDefinition::decode(&version.bytes).expect("ours"))
+    })
+    .collect()
+}
+
+/// `table: name type, ...`, or why it is not trusted.
+fn describe(definition: &Option<TableDefinition>) -> String {
+    let Some(definition) = definition else { return "unknown".to_owned() };
+    if let Some(reason) = &definition.unconfirmed {
+        return format!("{}: unconfirmed, {}", definition.table, reason.split(' ').next().unwrap_or_default());
+    }
+    let columns: Vec<_> = definition.columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect();
+    format!("{}: {}", definition.table, columns.join(", "))
 }
 
 /// The log's transactions, each as the names of its events.
@@ -294,7 +320,13 @@ fn a_killed_dump_goes_on_without_loss_or_repetition() {
             &format!("USE {schema}"),
             "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(200))",
         ]);
-        let captured = Captured::new(&server, &schema, "latest");
+        // A user of its own tells its dump from those of other tests.
+        let user = &schema[..schema.len().min(16)];
+        root.run_all(&[
+            &format!("CREATE USER '{user}'@'127.0.0.1'"),
+            &format!("GRANT ALL ON *.* TO '{user}'@'127.0.0.1'"),
+        ]);
+        let captured = Captured::of_user(&server, &schema, "latest", user);
         let mut lives = 0;
         for round in 0..5 {
             let life = captured.start();
@@ -305,7 +337,7 @@ fn a_killed_dump_goes_on_without_loss_or_repetition() {
             }
             root.run("COMMIT");
             let id = root.text(&format!(
-                "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = 'root' \
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' AND USER = '{user}' \
                  ORDER BY ID DESC LIMIT 1"
             ));
             if round % 2 == 0 {
@@ -327,4 +359,119 @@ fn a_killed_dump_goes_on_without_loss_or_repetition() {
         assert_eq!(indexes.iter().filter(|i| **i == 0).count(), starts, "{name}");
         drop(captured.dir);
     }
+}
+
+#[test]
+fn rows_carry_the_definition_in_force_where_the_server_sends_none() {
+    let server = shared(&["mysql56"]).mysql56();
+    let schema = fresh("ddl");
+    let mut root = Session::open(&server);
+    root.run_all(&[
+        &format!("CREATE DATABASE {schema} CHARACTER SET gbk"),
+        &format!("USE {schema}"),
+        "CREATE TABLE t (id INT UNSIGNED PRIMARY KEY, v VARCHAR(20))",
+        "CREATE TABLE elsewhere (id INT PRIMARY KEY)",
+    ]);
+    let captured = Captured::new(&server, &schema, "latest");
+    let life = captured.start();
+    root.run_all(&[
+        "INSERT INTO t VALUES (1, 'a')",
+        "ALTER TABLE t CHANGE v w VARCHAR(20), ADD c ENUM('x','y') FIRST /* comment */, ADD UNIQUE (w)",
+        "INSERT INTO t VALUES ('x', 2, 'b')",
+        "CREATE TABLE `n` (a TINYINT, b TEXT) ENGINE=InnoDB DEFAULT CHARSET=latin1 PARTITION BY HASH(a) PARTITIONS 2",
+    ]);
+    // A second life knows what the first one did.
+    captured.seen_with("PARTITIONS 2", &life);
+    life.stop().expect("an orderly end");
+    let life = captured.start();
+    root.run_all(&[
+        "INSERT INTO n VALUES (1, 'x')",
+        "RENAME TABLE t TO tmp, n TO t, tmp TO n",
+        "INSERT INTO t VALUES (2, 'y')",
+        "INSERT INTO n VALUES ('y', 3, 'c')",
+        "TRUNCATE TABLE n",
+        "DROP TABLE n, t",
+        "INSERT INTO elsewhere VALUES (1)",
+        "CREATE TABLE the_end (id INT)",
+    ]);
+    let seen = captured.seen_with("the_end", &life);
+    life.stop().expect("an orderly end");
+    let definitions = definitions(&captured, &seen);
+    let expected = [
+        "t: id int(10) unsigned, v varchar(20)",
+        "t: c enum('x','y'), id int(10) unsigned, w varchar(20)",
+        "n: a tinyint(4), b text",
+        "t: a tinyint(4), b text",
+        "n: c enum('x','y'), id int(10) unsigned, w varchar(20)",
+        "elsewhere: id int(11)",
+    ];
+    assert_eq!(definitions.iter().map(describe).collect::<Vec<_>>(), expected);
+    let charset = |at: usize, column: usize| definitions[at].as_ref().expect("known").columns[column].charset.clone();
+    assert_eq!(
+        (charset(0, 1).as_deref(), charset(1, 2).as_deref(), charset(2, 1).as_deref()),
+        (Some("gbk"), Some("gbk"), Some("latin1"))
+    );
+    let names: Vec<_> = definitions[1].as_ref().expect("known").keys.iter().map(|k| k.name.as_str()).collect();
+    assert_eq!(names, ["PRIMARY", "w"]);
+}
+
+#[test]
+fn rows_before_a_ddl_in_the_past_wait_and_those_of_untouched_tables_do_not() {
+    let server = shared(&["mysql56"]).mysql56();
+    let schema = fresh("past");
+    let mut root = Session::open(&server);
+    root.run_all(&[&format!("CREATE DATABASE {schema}"), &format!("USE {schema}")]);
+    root.run_all(&["CREATE TABLE t (a INT, b INT)", "CREATE TABLE calm (a INT)"]);
+    let status = root.rows("SHOW MASTER STATUS");
+    let text = |at: usize| String::from_utf8_lossy(status[0][at].as_deref().expect("a value")).into_owned();
+    let start = format!("file:{}:{}", text(0), text(1));
+    root.run_all(&[
+        "INSERT INTO t VALUES (1, 2)",
+        "INSERT INTO calm VALUES (1)",
+        "ALTER TABLE t CHANGE a x INT, CHANGE b a INT",
+        "INSERT INTO t VALUES (3, 4)",
+    ]);
+    let captured = Captured::new(&server, &schema, &start);
+    let life = captured.start();
+    root.run_all(&["INSERT INTO t VALUES (5, 6)", "CREATE TABLE the_end (id INT)"]);
+    let seen = captured.seen_with("the_end", &life);
+    life.stop().expect("an orderly end");
+    let definitions = definitions(&captured, &seen);
+    let expected = ["t: unconfirmed, read", "calm: a int(11)", "t: unconfirmed, read", "t: x int(11), a int(11)"];
+    assert_eq!(
+        definitions.iter().map(describe).collect::<Vec<_>>(),
+        expected,
+        "the names of the first rows are not known"
+    );
+}
+
+#[test]
+fn a_big_compressed_transaction_is_unpacked_within_bounds() {
+    let server = shared(&["mysql97"]).mysql97();
+    let schema = fresh("packed");
+    let mut root = Session::open(&server);
+    root.run_all(&[
+        &format!("CREATE DATABASE {schema}"),
+        &format!("USE {schema}"),
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(1000))",
+    ]);
+    let captured = Captured::new(&server, &schema, "latest");
+    let life = captured.start();
+    root.run_all(&[
+        "SET SESSION binlog_transaction_compression = ON",
+        "BEGIN",
+        "INSERT INTO t (v) VALUES (REPEAT('a', 1000))",
+    ]);
+    for _ in 0..14 {
+        root.run("INSERT INTO t (v) SELECT v FROM t");
+    }
+    root.run_all(&["COMMIT", "SET SESSION binlog_transaction_compression = OFF", "CREATE TABLE the_end (id INT)"]);
+    let seen = captured.seen_with("the_end", &life);
+    life.stop().expect("an orderly end");
+    let unpacked: Vec<_> = seen.iter().filter(|s| s.flags & flag::UNPACKED != 0).collect();
+    let bytes: usize = unpacked.iter().map(|s| s.body.len()).sum();
+    assert!(bytes > 16_384 * 1000, "{bytes} bytes");
+    assert_eq!(unpacked.last().map(|s| s.name()), Some("XID"));
+    let indexes: Vec<u32> = unpacked.iter().map(|s| s.tx_index).collect();
+    assert!(indexes.is_sorted_by(|a, b| a < b), "each event once");
 }
