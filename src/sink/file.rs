@@ -2,7 +2,7 @@
 //!
 //! A line of a file is acked once `fdatasync` returned over it. The sink's state is the file's length at the acked
 //! seq: what lies beyond at the next start was never acked, and is cut before the same records are written again.
-//! Standard output cannot be synced or cut: acked means handed to the operating system.
+//! Standard output, a pipe or a device cannot be synced or cut: acked means handed to the operating system.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -25,6 +25,8 @@ const STDOUT: &str = "-";
 enum Target {
     Closed,
     Stdout,
+    /// A pipe or a device.
+    Stream(File),
     File(File),
 }
 
@@ -135,7 +137,11 @@ impl Sink for FileSink {
         let path = self.path.clone();
         let opened = tokio::task::spawn_blocking(move || open_at(&path, acked_length)).await;
         let (file, length) = match opened {
-            Ok(Ok(opened)) => opened,
+            Ok(Ok(Opened::File(file, length))) => (file, length),
+            Ok(Ok(Opened::Stream(file))) => {
+                self.target = Target::Stream(file);
+                return Ok(());
+            }
             Ok(Err(error)) => return Err(self.failed("open", &error)),
             Err(error) => return Err(SinkError::transient(format!("open {}: {error}", self.path.display()))),
         };
@@ -160,7 +166,7 @@ impl Sink for FileSink {
         }
         let lines = std::mem::take(&mut self.lines);
         let result = match &mut self.target {
-            Target::File(file) => file.write_all(&lines),
+            Target::File(file) | Target::Stream(file) => file.write_all(&lines),
             Target::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(&lines).and_then(|()| out.flush())
@@ -177,8 +183,8 @@ impl Sink for FileSink {
         self.length += length;
         self.written = batch.last;
         match self.target {
-            Target::Stdout => self.progress.ack(batch.last),
-            _ => self.start_sync()?,
+            Target::Stdout | Target::Stream(_) => self.progress.ack(batch.last),
+            Target::File(_) | Target::Closed => self.start_sync()?,
         }
         Ok(self.progress.take_ack())
     }
@@ -195,17 +201,22 @@ impl Sink for FileSink {
     }
 }
 
+enum Opened {
+    Stream(File),
+    /// With the length that was kept.
+    File(File, u64),
+}
+
 /// Opens for appending, cut back to the acked length; without one, to the end of the last whole line.
-/// Returns the length; a file shorter than `acked` is left as it is.
-fn open_at(path: &Path, acked: Option<u64>) -> io::Result<(File, u64)> {
+/// A file shorter than `acked` is left as it is.
+fn open_at(path: &Path, acked: Option<u64>) -> io::Result<Opened> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if !file.metadata()?.is_file() {
-        // A pipe or a device has no length to keep.
-        return Ok((file, 0));
+        return Ok(Opened::Stream(file));
     }
     let found = file.metadata()?.len();
     let keep = match acked {
-        Some(acked) if acked > found => return Ok((file, found)),
+        Some(acked) if acked > found => return Ok(Opened::File(file, found)),
         Some(acked) => acked,
         None => end_of_last_line(&file, found)?,
     };
@@ -219,7 +230,7 @@ fn open_at(path: &Path, acked: Option<u64>) -> io::Result<(File, u64)> {
         File::open(folder)?.sync_all()?;
     }
     file.seek(SeekFrom::Start(keep))?;
-    Ok((file, keep))
+    Ok(Opened::File(file, keep))
 }
 
 /// The length up to and including the last line feed.
@@ -320,6 +331,12 @@ mod tests {
         assert_eq!(error.class, Class::Definite);
         assert!(error.reason.contains("99") && error.next_step.is_some(), "{error:?}");
         assert_eq!(std::fs::read_to_string(&path).expect("left"), "a\n");
+    }
+
+    #[tokio::test]
+    async fn a_device_is_written_to_without_a_sync() {
+        let ack = write(&mut sink(Path::new("/dev/null")), opening(0, b""), &[batch(1, &["a", "b"])]).await;
+        assert_eq!(ack, Ack { seq: Seq(2), state: None });
     }
 
     #[tokio::test]
