@@ -45,8 +45,7 @@ impl BlockContext for Repeated {
 fn main() {
     let rows: u64 = argument("rows").map_or(ROWS, |n| n.parse().expect("--rows takes a number"));
     let dir = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(dir.path(), StoreOptions { ballast_bytes: 0, ..StoreOptions::default() }).expect("a store");
+    let store = Store::open(dir.path(), StoreOptions { ballast_bytes: 0, ..StoreOptions::default() }).expect("a store");
     fill(&store, rows);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match (argument("brokers"), argument("topic")) {

@@ -262,6 +262,34 @@ mod tests {
     use crate::config::FormatName;
     use crate::failure::Class;
     use crate::sink::batch::tests::batch;
+    use crate::sink::conformance::{Destination, conformance};
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn file(&self) -> PathBuf {
+            self.0.path().join("changes.jsonl")
+        }
+    }
+
+    impl Destination for Folder {
+        type Sink = FileSink;
+
+        fn sink(&self) -> FileSink {
+            sink(&self.file())
+        }
+
+        fn place(&self) -> &str {
+            "lines"
+        }
+
+        fn values(&self) -> Vec<String> {
+            let text = std::fs::read_to_string(self.file()).expect("lines");
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    conformance!(Folder(tempfile::tempdir().expect("folder")));
 
     fn sink(path: &Path) -> FileSink {
         FileSink::new(&FileConfig { path: path.to_owned(), format: FormatName::CanalJson })

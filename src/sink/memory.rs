@@ -91,3 +91,28 @@ impl Sink for MemorySink {
         Ok(self.progress.take_ack())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::conformance::{Destination, conformance};
+
+    impl Destination for Memory {
+        type Sink = MemorySink;
+
+        fn sink(&self) -> MemorySink {
+            MemorySink::new(self.clone())
+        }
+
+        fn place(&self) -> &str {
+            "place"
+        }
+
+        fn values(&self) -> Vec<String> {
+            let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap_or_default()).expect("text");
+            self.records().into_iter().map(|record| text(record.value)).collect()
+        }
+    }
+
+    conformance!(Memory::default());
+}

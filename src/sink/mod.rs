@@ -6,6 +6,8 @@
 
 pub mod batch;
 #[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
 pub(crate) mod faults;
 pub mod file;
 pub mod kafka;

@@ -30,9 +30,24 @@ impl Limits {
 
     /// `max.message.bytes` of a topic, which holds for a batch as it arrives. None when the cluster does not tell.
     pub(super) async fn batch_bytes(&self, topic: &str) -> Option<usize> {
+        self.settings(topic).await?.batch_bytes
+    }
+
+    /// A topic's settings. None when the account may not see them, or nobody answers.
+    pub(super) async fn settings(&self, topic: &str) -> Option<TopicSettings> {
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
         let described = self.0.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await.ok()?;
         let resource = described.into_iter().next()?.ok()?;
-        resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+        let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
+        Some(TopicSettings {
+            batch_bytes: value("max.message.bytes").and_then(|bytes| bytes.parse().ok()),
+            compacted: value("cleanup.policy").map(|policy| policy.contains("compact")),
+        })
     }
+}
+
+/// Settings of a topic that matter to a producer.
+pub(super) struct TopicSettings {
+    pub(super) batch_bytes: Option<usize>,
+    pub(super) compacted: Option<bool>,
 }

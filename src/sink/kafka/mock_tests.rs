@@ -16,6 +16,7 @@ use super::config::KafkaConfig;
 use super::{Budget, KafkaSink};
 use crate::failure::Class;
 use crate::sink::batch::tests::batch_to;
+use crate::sink::conformance::{Destination, conformance};
 use crate::sink::{Ack, Batch, Opening, Sink};
 
 const TOPIC: &str = "shop.orders";
@@ -105,6 +106,24 @@ fn assert_in_order(values: &BTreeMap<i32, Vec<String>>, count: u64) {
         assert!(numbers.is_sorted(), "partition {partition} is out of order: {numbers:?}");
     }
 }
+
+impl Destination for Cluster {
+    type Sink = KafkaSink;
+
+    fn sink(&self) -> KafkaSink {
+        sink(self, "")
+    }
+
+    fn place(&self) -> &str {
+        TOPIC
+    }
+
+    fn values(&self) -> Vec<String> {
+        consume(self, 1).into_iter().map(|record| record.value).collect()
+    }
+}
+
+conformance!(cluster(1));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_arrive_once_in_order_with_their_headers_and_are_acked() {
@@ -292,6 +311,22 @@ async fn a_topic_with_fewer_partitions_than_kept_is_refused() {
     accepted.open(Opening::new("c", Seq::ZERO, kept)).await.expect("open");
     accepted.deliver(&numbered(1, 1)).await.expect("deliver");
     accepted.close().await.expect("close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_looked_at_without_writing_to_it() {
+    let cluster = cluster(5);
+    let text = format!("brokers = {:?}\ntopic = {TOPIC:?}", cluster.bootstrap_servers());
+    let config: KafkaConfig = toml::from_str(&text).expect("valid config");
+    let topics = super::named_topics(&config);
+    assert_eq!(topics, [TOPIC]);
+    let facts = super::inspect(&config, "c", &topics, PATIENCE).await.expect("it answers");
+    assert_eq!((facts[0].topic.as_str(), facts[0].partitions), (TOPIC, Some(5)));
+    super::inspect(&config, "c", &[], PATIENCE).await.expect("it answers");
+    assert!(consume(&cluster, 5).is_empty());
+    cluster.broker_down(1).expect("down");
+    let error = super::inspect(&config, "c", &topics, Duration::from_secs(2)).await.expect_err("nobody answers");
+    assert_eq!(error.class, Class::Transient, "{error}");
 }
 
 async fn wait_for(mut ready: impl FnMut() -> bool) {

@@ -7,6 +7,8 @@
 
 pub mod config;
 #[cfg(feature = "kafka")]
+mod inspect;
+#[cfg(feature = "kafka")]
 mod limits;
 #[cfg(all(test, feature = "kafka"))]
 mod mock_tests;
@@ -20,6 +22,8 @@ mod sink;
 mod topics;
 mod window;
 
+#[cfg(feature = "kafka")]
+pub use inspect::{TopicFacts, inspect, named_topics};
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
 pub use topics::expand;

@@ -217,6 +217,14 @@ impl Producer {
         }
     }
 
+    /// Whether any broker answers. Blocks up to `timeout`.
+    pub(super) fn reach(&self, timeout: Duration) -> Result<(), SinkError> {
+        match self.client.client().fetch_cluster_id(timeout) {
+            Some(_) => Ok(()),
+            None => Err(SinkError::transient(format!("no broker answered within {} s", timeout.as_secs()))),
+        }
+    }
+
     /// A second handle for a thread that may block.
     pub(super) fn handle(&self) -> Self {
         Self { client: self.client.clone(), window: self.window.clone(), cost: self.cost }
