@@ -48,10 +48,8 @@ impl Item {
 #[derive(Default)]
 pub(crate) struct QueueState {
     pub items: VecDeque<Item>,
-    /// Bytes in `items` and in the group being written.
+    /// Bytes in `items`. The group being written does not count: the next one fills while it syncs.
     pub bytes: usize,
-    /// Of `items` alone.
-    pub waiting_bytes: usize,
     pub waiting_blocks: usize,
     /// Items ever pushed, for barriers.
     pub pushed: u64,
@@ -105,13 +103,11 @@ impl Queue {
                 let old_len = old.len();
                 old.clone_from(new);
                 state.bytes = state.bytes - old_len + bytes;
-                state.waiting_bytes = state.waiting_bytes - old_len + bytes;
             }
             _ => {
                 state.bytes += bytes;
                 state.pushed += 1;
                 state.waiting_blocks += usize::from(matches!(item, Item::Block(_)));
-                state.waiting_bytes += bytes;
                 state.items.push_back(item);
             }
         }
@@ -142,17 +138,35 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Gives room back after a group, and wakes who waits for it.
-    pub(crate) fn release(&self, bytes: usize, full: bool) {
+    /// Says whether the disk is full, and wakes who waits for room when it is not.
+    pub(crate) fn set_full(&self, full: bool) {
         let wakers = {
             let mut state = lock(&self.state);
-            state.bytes -= bytes.min(state.bytes);
             state.full = full;
             if full { Vec::new() } else { state.space.take() }
         };
-        if !full {
-            self.room.notify_all();
+        self.wake(wakers);
+    }
+
+    /// Takes items up to `limit` bytes, at least one, and gives their room back.
+    pub(crate) fn take_items(&self, state: &mut QueueState, limit: usize) -> (Vec<Item>, Vec<Waker>) {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while let Some(item) = state.items.front() {
+            if bytes > 0 && bytes + item.bytes() > limit {
+                break;
+            }
+            bytes += item.bytes();
+            state.waiting_blocks -= usize::from(matches!(item, Item::Block(_)));
+            items.extend(state.items.pop_front());
         }
+        state.bytes -= bytes;
+        (items, if bytes > 0 { state.space.take() } else { Vec::new() })
+    }
+
+    /// Wakes tasks and threads that wait for room; without the lock.
+    pub(crate) fn wake(&self, wakers: Vec<Waker>) {
+        self.room.notify_all();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -169,7 +183,7 @@ impl Queue {
     }
 
     fn room_in(&self, state: &QueueState, bytes: usize) -> bool {
-        state.bytes == 0 || (!state.full && state.bytes + bytes <= self.limit)
+        !state.full && (state.bytes == 0 || state.bytes + bytes <= self.limit)
     }
 
     pub(crate) fn wait_room(&self, bytes: usize) -> Result<(), AppendError> {

@@ -63,7 +63,7 @@ impl Writer {
 
     pub(crate) fn leave_full(&mut self) {
         *lock(&self.shared.counters.disk_full) = None;
-        self.shared.queue.release(0, false);
+        self.shared.queue.set_full(false);
         tracing::info!(dir = %self.shared.dir.display(), "the disk has room again");
     }
 

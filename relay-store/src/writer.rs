@@ -166,7 +166,7 @@ impl Writer {
                 }
                 Err(GroupError::Full) => {
                     full = true;
-                    self.shared.queue.release(0, true);
+                    self.shared.queue.set_full(true);
                     self.commit_meta_alone()?;
                 }
                 Err(GroupError::Fatal(error)) => return Err(error),
@@ -193,7 +193,7 @@ impl Writer {
             if full {
                 return None;
             }
-            if options.group_bytes.is_some_and(|bytes| state.waiting_bytes >= bytes) {
+            if options.group_bytes.is_some_and(|bytes| state.bytes >= bytes) {
                 return Some(last_start);
             }
             if state.waiting_blocks > 0 {
@@ -205,25 +205,21 @@ impl Writer {
         shared.queue.wait_work(Some(deadline), ready);
         let mut state = lock(&shared.queue.state);
         // While room is short the group at hand is all that is held; the rest waits in the bounded queue.
+        let mut wakers = Vec::new();
         if self.work.is_empty() {
-            let mut bytes = 0;
-            while let Some(item) = state.items.front() {
-                if bytes > 0 && bytes + item.bytes() > GROUP_BYTES_MAX {
-                    break;
-                }
-                bytes += item.bytes();
-                state.waiting_blocks -= usize::from(matches!(item, Item::Block(_)));
-                let item = state.items.pop_front().expect("looked at above");
-                self.work.push_back(item);
-            }
-            state.waiting_bytes -= bytes;
+            let (items, woken) = shared.queue.take_items(&mut state, GROUP_BYTES_MAX);
+            self.work.extend(items);
+            wakers = woken;
         }
         state.cursors_moved = false;
         self.tick_now |= std::mem::take(&mut state.tick);
         let pending = !state.items.is_empty();
         self.requests.append(&mut state.requests);
         state.urgent = pending && (state.urgent || state.closing);
-        state.closing && !pending
+        let closing = state.closing && !pending;
+        drop(state);
+        shared.queue.wake(wakers);
+        closing
     }
 
     /// Whether something but entries has to become durable.
@@ -262,7 +258,6 @@ impl Writer {
             Ok(()) | Err(GroupError::Full) => {}
             Err(GroupError::Fatal(error)) => return Err(error),
         }
-        self.shared.queue.release(0, true);
         Ok(())
     }
 
@@ -406,15 +401,12 @@ impl Writer {
         for (request, answer) in answers {
             request.answer(answer);
         }
-        let mut bytes = 0;
         for item in items {
-            bytes += item.bytes();
             self.done += 1;
             if let Item::Block(block) = item {
                 self.shared.recycle(block.payload);
             }
         }
-        self.shared.queue.release(bytes, false);
         self.answer_barriers();
         // What one very large block needed is not kept.
         self.compressed.truncate(SLOTS_KEPT);

@@ -71,8 +71,10 @@ fn fault_at_every_call() {
     let mut rng = Rng(seed("fault"));
     let started = Instant::now();
     let (mut runs, mut hits) = (0, 0);
-    let mut plan: Vec<(&str, &str, u64)> =
-        FAULTS.iter().flat_map(|(call, fault)| (1..=60).map(move |nth| (*call, *fault, nth))).collect();
+    let mut plan: Vec<(&str, &str, u64)> = FAULTS
+        .iter()
+        .flat_map(|(call, fault)| (1..=if long { 60 } else { 10 }).map(move |nth| (*call, *fault, nth)))
+        .collect();
     if !long {
         // A sample, in an order of its own each time.
         for at in (1..plan.len()).rev() {
