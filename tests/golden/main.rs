@@ -34,6 +34,7 @@ cases! {
     mysql97_partial_json: "mysql97/json_partial",
     mysql97_partial_json_in_minimal_images: "mysql97/json_partial_minimal",
     mysql97_partial_json_in_noblob_images: "mysql97/json_partial_noblob",
+    mysql97_functional_indexes: "mysql97/functional_indexes",
     mysql97_generated_columns: "mysql97/generated",
     mysql97_tagged_gtids_and_xa: "mysql97/control",
     mysql56_every_type: "mysql56/types",

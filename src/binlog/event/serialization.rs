@@ -1,7 +1,7 @@
 //! MySQL's own field serialization (`libs/mysql/serialization`), which tagged GTID events are written in.
 //!
 //! ```text
-//! message:  format version, message size, last non-ignorable field id, then fields        (all varlen)
+//! message:  format version (1), message size, last non-ignorable field id, then fields        (all varlen)
 //! field:    field id (varlen), value
 //! varlen:   k low one-bits and a zero in the first byte: k more bytes follow; the number is in the bits above them,
 //!           little-endian. Eight one-bits: eight whole bytes follow. Signed numbers are zigzag-encoded.
@@ -10,6 +10,8 @@
 
 use crate::binlog::error::{DecodeError, Result};
 use crate::binlog::reader::Reader;
+
+const FORMAT_VERSION: u64 = 1;
 
 /// The fields of one message, in rising order of their ids.
 pub(super) struct Fields<'a> {
@@ -21,23 +23,16 @@ impl<'a> Fields<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Fields<'a>> {
         let mut reader = Reader::new(body);
         let version = unsigned(&mut reader)?;
-        if version != 0 {
-            // The first version is written as 1 in the encoder's own count of formats, 0 is never written by a server
-            // newer than the one it was tried on; both read alike.
-            if version != 1 {
-                return Err(DecodeError::Unsupported { what: "serialization format version", value: version });
-            }
+        if version != FORMAT_VERSION {
+            return Err(DecodeError::Unsupported { what: "serialization format version", value: version });
         }
         let size = unsigned(&mut reader)?;
-        if size as usize as u64 != size || size as usize > body.len() {
-            return Err(DecodeError::Short { what: "serialized message", needed: size, left: body.len() });
-        }
         // The size counts the message from its first byte, the version included.
-        let read = body.len() - reader.len();
-        let Some(rest) = (size as usize).checked_sub(read) else {
+        let read = (body.len() - reader.len()) as u64;
+        let Some(rest) = size.checked_sub(read) else {
             return Err(DecodeError::Invalid { what: "serialized message size", value: size });
         };
-        let mut reader = Reader::new(reader.take(rest, "serialized message")?);
+        let mut reader = Reader::new(reader.take_u64(rest, "serialized message")?);
         let last_non_ignorable = unsigned(&mut reader)?;
         Ok(Fields { reader, last_non_ignorable })
     }
@@ -90,7 +85,7 @@ pub(crate) fn unsigned(r: &mut Reader<'_>) -> Result<u64> {
     Ok(u64::from(first) >> (more + 1) | rest << low_bits)
 }
 
-/// Writes one variable-length number below 64, which takes one byte, two below 2^14, and so on.
+/// Writes one variable-length number: one byte below 2^7, two below 2^14, and so on.
 pub(crate) fn write_unsigned(v: u64, out: &mut Vec<u8>) {
     let bits = 64 - v.leading_zeros();
     let more = bits.max(1).div_ceil(7) - 1;
