@@ -422,7 +422,7 @@ fn place(entry: &Entry<'_>, header: &EventHeader) -> EventPlace {
 }
 
 /// Whether a statement is only a part of its transaction's frame: it changes no table's shape and no one is told of it.
-fn is_boundary(sql: &[u8]) -> bool {
+pub fn is_boundary(sql: &[u8]) -> bool {
     let mut words = sql.split(|b| b.is_ascii_whitespace() || *b == b';').filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return true };
     let is = |word: &str| first.eq_ignore_ascii_case(word.as_bytes());

@@ -1,383 +1,219 @@
-//! What `relay-dump` does: prints, counts and verifies the log of a live or stopped store, read-only.
+//! `relay-dump`: what the log holds. Read-only, from the files alone, up to the mark that the writer published last.
 
-use std::io::{IsTerminal, Write};
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+mod entries;
+mod rows;
+mod stats;
+mod summary;
+mod verify;
 
+use std::io::{BufWriter, IsTerminal, Stdout, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
 use relay::log::address::Address;
-use relay::log::tally::Tally;
-use relay::log::walk::{View, Visit, walk};
 use relay::selection::TablePatterns;
-use relay_store::{Gap, GapReason, Read, ReadError, ReadOnlyLog, Seq};
+use relay_store::{Gap, GapReason, ReadOnlyLog, Reader, Seq};
+use serde_json::json;
 
-use crate::end::Failed;
-use crate::print::{Table, bytes, count, neutral, time};
-use crate::render::{RowWriter, Shape};
+use crate::ended::Ended;
+use crate::escape::{Plain, json_for_terminal};
+use crate::place::{self, Stretch};
 
-/// How often a log that is followed is looked at.
-const FOLLOW_POLL: Duration = Duration::from_millis(200);
-/// How often progress is shown.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
-/// Bytes of an entry on one line of a hex dump.
-const HEX_WIDTH: usize = 16;
+/// Print the durable log of a relay, running or not. Only reads.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "An ADDR is earliest, latest, seq:N, time:2026-01-31T08:00:00Z, gtid:SET or \
+file:mysql-bin.000003:4.\nExit codes: 0 done, 1 failed, 2 wrong usage, 4 the log is damaged."
+)]
+pub struct Arguments {
+    /// The log's folder: log.dir of the config
+    dir: PathBuf,
+    /// Where to begin [default: earliest]
+    #[arg(long, value_name = "ADDR")]
+    from: Option<Address>,
+    /// Where to stop: behind seq:N; before what any other address names [default: the end]
+    #[arg(long, value_name = "ADDR")]
+    to: Option<Address>,
+    /// Only these tables; may be given more than once; * and % stand for any text
+    #[arg(long = "table", value_name = "DB.TABLE")]
+    tables: Vec<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Summary)]
+    format: Format,
+    /// Print totals instead: by table, day and segment
+    #[arg(long, conflicts_with_all = ["verify", "follow", "format"])]
+    stats: bool,
+    /// Check every byte of the whole log instead; exits 4 when it is damaged
+    #[arg(long, conflicts_with_all = ["follow", "format", "from", "to", "tables"])]
+    verify: bool,
+    /// Go on with what is written from now on, until interrupted
+    #[arg(long, conflicts_with = "to")]
+    follow: bool,
+    /// One JSON object a line, or one in all for --stats and --verify
+    #[arg(long)]
+    json: bool,
+    /// Time zone of TIMESTAMP columns
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    timestamp_zone: String,
+}
 
-/// What is printed of each entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// A line an entry: what it is, where it comes from, how large
+/// What is printed of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One line a transaction: seqs, time, GTID, rows by table
     Summary,
-    /// A line a row, with its values
+    /// One line a row: names and values, before and after
     Rows,
-    /// Canal JSON, a message a row
+    /// Canal JSON, as a delivery writes it
     Json,
-    /// The bytes of each entry
+    /// The raw events
     Hex,
 }
 
-/// Which part of the log, and of which tables.
-pub struct Selection {
-    /// The first seq.
-    pub from: Seq,
-    /// The last one; what comes later is left out, also when following.
-    pub to: Seq,
-    /// The tables whose rows are shown.
-    pub tables: TablePatterns,
-    /// Whether tables were named, so that entries of no table are left out.
-    pub only_tables: bool,
-}
-
-impl Selection {
-    /// Looks up addresses: from `from` up to, and without, `to`.
-    ///
-    /// # Errors
-    /// An address outside the log; patterns that are none.
-    pub fn new(
-        log: &ReadOnlyLog,
-        from: &Address,
-        to: Option<&Address>,
-        tables: &[String],
-        follow: bool,
-    ) -> Result<Self, Failed> {
-        let from_seq = from.resolve(log)?;
-        let to_seq = match to {
-            Some(to) => to.resolve(log)?.prev(),
-            None if follow => Seq(u64::MAX),
-            None => log.positions().visible_seq,
-        };
-        let patterns = TablePatterns::parse(tables).map_err(|e| Failed::usage(e.to_string()))?;
-        Ok(Self { from: from_seq, to: to_seq, tables: patterns, only_tables: !tables.is_empty() })
-    }
-
-    fn shows(&self, view: &View<'_>) -> bool {
-        match view.table {
-            Some((database, table)) => self.tables.matches(database, table),
-            None => !self.only_tables,
-        }
-    }
-}
-
-/// Prints entries, and goes on for ever when told to follow.
+/// Runs it.
 ///
 /// # Errors
-/// The output or the log fails.
-pub fn print(
-    log: &ReadOnlyLog,
-    selection: &Selection,
-    format: Format,
-    zone: jiff::tz::TimeZone,
-    follow: bool,
-) -> Result<(), Failed> {
-    let stdout = std::io::stdout();
-    let terminal = stdout.is_terminal();
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    let mut next = selection.from;
-    let mut failures = 0;
-    loop {
-        next = match format {
-            Format::Summary | Format::Hex => print_entries(log, selection, next, format, &mut out)?,
-            Format::Rows | Format::Json => {
-                let shape = if format == Format::Json { Shape::Json } else { Shape::Text };
-                let mut writer = RowWriter::new(&mut out, shape, &selection.tables, zone.clone(), terminal);
-                let next = print_rows(log, selection, next, &mut writer)?;
-                failures += writer.failures;
-                next
-            }
+/// How it ends when not well.
+pub fn run(arguments: &Arguments) -> Result<(), Ended> {
+    let tables = TablePatterns::parse(&arguments.tables).map_err(Ended::usage)?;
+    let log = place::open_log(&arguments.dir)?;
+    if arguments.verify {
+        return verify::run(&log, arguments.json);
+    }
+    let stretch = place::stretch(&log, arguments.from.as_ref(), arguments.to.as_ref())?;
+    let tables = (!arguments.tables.is_empty()).then_some(tables);
+    let mut out = Output::new(arguments.json);
+    if arguments.stats {
+        stats::run(&log, stretch, tables.as_ref(), &mut out)?;
+        return out.close();
+    }
+    if stretch.last < stretch.first && !arguments.follow {
+        let what = if log.positions().visible_seq < log.positions().first_seq {
+            "the log is empty"
+        } else {
+            "nothing lies there"
         };
-        out.flush()?;
-        if !follow || next > selection.to {
-            break;
-        }
-        std::thread::sleep(FOLLOW_POLL);
-        log.refresh().map_err(|e| Failed::new(e.to_string()))?;
-    }
-    if failures > 0 {
-        return Err(Failed::new(format!("{failures} entries could not be decoded; they are named in the output")));
-    }
-    Ok(())
-}
-
-fn print_entries(
-    log: &ReadOnlyLog,
-    selection: &Selection,
-    from: Seq,
-    format: Format,
-    out: &mut impl Write,
-) -> Result<Seq, Failed> {
-    let mut problem = None;
-    let next = walk(&mut log.reader(), from, selection.to, &mut |visit| {
-        let written = match visit {
-            Visit::Entry(view) if selection.shows(&view) => match format {
-                Format::Hex => write_hex(out, &view),
-                _ => write_summary(out, &view),
-            },
-            Visit::Gap(gap) => writeln!(out, "-- {}", neutral(&gap.to_string())),
-            Visit::Commit { first, last, time_us } if !selection.only_tables && format == Format::Summary => {
-                writeln!(out, "-- transaction seq {first} to {last}, committed {}", time(time_us))
-            }
-            _ => Ok(()),
-        };
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(e) => {
-                problem = Some(e);
-                ControlFlow::Break(())
-            }
-        }
-    })
-    .map_err(|e| Failed::new(e.to_string()))?;
-    problem.map_or(Ok(next), |e| Err(e.into()))
-}
-
-fn write_summary(out: &mut impl Write, view: &View<'_>) -> std::io::Result<()> {
-    let header = &view.entry.header;
-    let place = format!("{}:{}", view.file, header.source_pos);
-    write!(
-        out,
-        "{:>10}  {}  {:<18}  {:>9}  {}",
-        view.entry.seq.0,
-        time(header.received_us),
-        view.kind_name(),
-        bytes(view.entry.body.len() as u64),
-        neutral(&place),
-    )?;
-    if let Some((database, table)) = view.table {
-        write!(out, "  {}.{}", neutral(database), neutral(table))?;
-    }
-    if let Some((_, rows)) = view.rows {
-        write!(out, "  {} {}", count(rows), if rows == 1 { "row" } else { "rows" })?;
-    }
-    if !view.visible {
-        write!(out, "  (never delivered)")?;
-    }
-    if let Some(problem) = &view.problem {
-        write!(out, "  !! {}", neutral(problem))?;
-    }
-    writeln!(out)
-}
-
-fn write_hex(out: &mut impl Write, view: &View<'_>) -> std::io::Result<()> {
-    write_summary(out, view)?;
-    for (i, line) in view.entry.body.chunks(HEX_WIDTH).enumerate() {
-        write!(out, "{:08x} ", i * HEX_WIDTH)?;
-        for b in line {
-            write!(out, " {b:02x}")?;
-        }
-        let pad = "   ".repeat(HEX_WIDTH - line.len());
-        let text: String = line.iter().map(|b| if (0x20..0x7f).contains(b) { *b as char } else { '.' }).collect();
-        writeln!(out, "{pad}  {text}")?;
-    }
-    Ok(())
-}
-
-fn print_rows<W: Write>(
-    log: &ReadOnlyLog,
-    selection: &Selection,
-    from: Seq,
-    writer: &mut RowWriter<'_, W>,
-) -> Result<Seq, Failed> {
-    let mut reader = log.reader();
-    let mut next = from;
-    while next <= selection.to {
-        match reader.read(next).map_err(|e| Failed::new(e.to_string()))? {
-            Read::CaughtUp => break,
-            Read::Gap(gap) => {
-                writer.note(&gap.to_string())?;
-                next = gap.last.next().max(next.next());
-            }
-            Read::Block(raw) => {
-                let last = raw.last_seq();
-                match raw.decode() {
-                    Ok(block) => writer.block(&block, selection.to.0, &mut reader)?,
-                    Err(ReadError::Gap(gap)) => writer.note(&gap.to_string())?,
-                    Err(e) => return Err(Failed::new(e.to_string())),
-                }
-                next = last.next();
-            }
-        }
-    }
-    Ok(next)
-}
-
-/// Counts what the selection holds, and prints it.
-///
-/// # Errors
-/// The output or the log fails.
-pub fn stats(log: &ReadOnlyLog, selection: &Selection, json: bool) -> Result<(), Failed> {
-    let mut tally = Tally::default();
-    let mut times: Option<(u64, u64)> = None;
-    walk(&mut log.reader(), selection.from, selection.to, &mut |visit| {
-        match &visit {
-            Visit::Entry(view) if !selection.shows(view) => return ControlFlow::Continue(()),
-            Visit::Commit { time_us, .. } => {
-                let (first, last) = times.unwrap_or((*time_us, *time_us));
-                times = Some((first.min(*time_us), last.max(*time_us)));
-            }
-            _ => {}
-        }
-        tally.add(&visit);
-        ControlFlow::Continue(())
-    })
-    .map_err(|e| Failed::new(e.to_string()))?;
-    let (positions, segments) = (log.positions(), log.segments());
-    let size: u64 = segments.iter().map(|s| s.bytes).sum();
-    let mut out = std::io::stdout().lock();
-    if json {
-        let text = serde_json::json!({
-            "from_seq": selection.from.0,
-            "to_seq": selection.to.0,
-            "first_seq": positions.first_seq.0,
-            "visible_seq": positions.visible_seq.0,
-            "log_epoch": positions.log_epoch.0,
-            "segments": segments.len(),
-            "bytes_on_disk": size,
-            "first_commit_us": times.map(|t| t.0),
-            "last_commit_us": times.map(|t| t.1),
-            "counts": tally,
-        });
-        writeln!(out, "{text}")?;
+        eprintln!("relay-dump: {what} (seqs {} to {})", log.positions().first_seq, log.positions().visible_seq);
         return Ok(());
     }
-    writeln!(
-        out,
-        "log          seq {} to {}, {} segments, {} on disk",
-        positions.first_seq,
-        positions.visible_seq,
-        count(segments.len() as u64),
-        bytes(size)
-    )?;
-    writeln!(out, "counted      seq {} to {}", selection.from, selection.to.min(positions.visible_seq))?;
-    writeln!(out, "transactions {}", count(tally.transactions))?;
-    writeln!(out, "entries      {}, {}", count(tally.entries), bytes(tally.bytes))?;
-    writeln!(out, "rows         {}", count(tally.rows))?;
-    if let Some((first, last)) = times {
-        writeln!(out, "committed    {} to {}", time(first), time(last))?;
-    }
-    if tally.missing_entries > 0 {
-        writeln!(out, "missing      {} entries", count(tally.missing_entries))?;
-    }
-    if tally.undecodable_entries > 0 {
-        writeln!(out, "undecodable  {} entries", count(tally.undecodable_entries))?;
-    }
-    if !tally.tables.is_empty() {
-        writeln!(out)?;
-        write!(out, "{}", tables(&tally))?;
-    }
-    Ok(())
-}
-
-/// Counts by table, aligned.
-pub fn tables(tally: &Tally) -> String {
-    let mut table = Table::new(&["table", ">inserts", ">updates", ">deletes", ">bytes"]);
-    for (name, t) in &tally.tables {
-        table.row(vec![name.clone(), count(t.inserts), count(t.updates), count(t.deletes), bytes(t.bytes)]);
-    }
-    table.print()
-}
-
-/// Reads and checks everything the selection holds, showing progress on a terminal.
-///
-/// # Errors
-/// Damage, each range of it named on standard output; an output or a log that fails.
-pub fn verify(log: &ReadOnlyLog, selection: &Selection, json: bool) -> Result<(), Failed> {
-    let end = selection.to.min(log.positions().visible_seq);
-    let mut progress = Progress::new(selection.from, end);
-    let mut found: Vec<String> = log.damage().iter().map(describe).collect();
-    let mut tally = Tally::default();
-    let mut problems = Vec::new();
-    walk(&mut log.reader(), selection.from, end, &mut |visit| {
-        match &visit {
-            Visit::Gap(gap) if !matches!(gap.reason, GapReason::Trimmed) => found.push(gap.to_string()),
-            Visit::Entry(view) => {
-                progress.reached(view.entry.seq);
-                if let Some(problem) = &view.problem {
-                    problems.push(format!("seq {}: {problem}", view.entry.seq));
-                }
-            }
-            _ => {}
-        }
-        tally.add(&visit);
-        ControlFlow::Continue(())
-    })
-    .map_err(|e| Failed::damage(e.to_string()))?;
-    progress.done();
-    found.sort();
-    found.dedup();
-    let mut out = std::io::stdout().lock();
-    if json {
-        let text = serde_json::json!({
-            "from_seq": selection.from.0, "to_seq": end.0, "entries": tally.entries, "damage": found, "undecodable": problems,
-        });
-        writeln!(out, "{text}")?;
-    } else {
-        for line in found.iter().chain(&problems) {
-            writeln!(out, "{}", neutral(line))?;
-        }
-        let (entries, size) = (count(tally.entries), bytes(tally.bytes));
-        writeln!(out, "verified seq {} to {end}: {entries} entries, {size}", selection.from)?;
-    }
-    match found.len() {
-        0 if problems.is_empty() => Ok(()),
-        0 => Err(Failed::new(format!("{} entries do not parse; their bytes are as they were written", problems.len()))),
-        n => Err(Failed::damage(format!(
-            "{n} damaged ranges; the rest stays readable, and only cursors that need these ranges park"
-        ))),
-    }
-}
-
-fn describe(damage: &relay_store::Damage) -> String {
-    let gap = Gap {
-        first: damage.first,
-        last: damage.last,
-        reason: GapReason::Damaged { segment: damage.segment, offset: damage.offset, what: damage.what.clone() },
+    let mut printer: Box<dyn Printer> = match arguments.format {
+        Format::Summary => Box::new(summary::Summary::new(tables)),
+        Format::Hex => Box::new(entries::Hex::new(tables)),
+        Format::Rows => Box::new(rows::Rows::new(tables, zone(&arguments.timestamp_zone)?, rows::Shape::Rows)),
+        Format::Json => Box::new(rows::Rows::new(tables, zone(&arguments.timestamp_zone)?, rows::Shape::Canal)),
     };
-    gap.to_string()
+    print(&log, stretch, arguments.follow, printer.as_mut(), &mut out)?;
+    out.close()
 }
 
-/// Shows how far a long work is, on a terminal only.
-struct Progress {
-    from: u64,
-    to: u64,
-    shown: Option<Instant>,
+fn zone(name: &str) -> Result<jiff::tz::TimeZone, Ended> {
+    jiff::tz::TimeZone::get(name)
+        .map_err(|_| Ended::usage(format_args!("no time zone is called {name:?}: write UTC or Europe/Berlin")))
+}
+
+/// One way to print the log.
+trait Printer {
+    /// Prints from `from` to `to` as far as the log goes; gives the seq to go on from.
+    fn print(&mut self, reader: &mut Reader, from: Seq, to: Seq, out: &mut Output) -> Result<Seq, Ended>;
+
+    /// Nothing comes behind what was printed.
+    fn end(&mut self, _out: &mut Output) -> Result<(), Ended> {
+        Ok(())
+    }
+}
+
+/// How often the end of the log is looked at again. A group is published every few milliseconds at the most; a person
+/// sees no difference.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+
+fn print(
+    log: &ReadOnlyLog,
+    stretch: Stretch,
+    follow: bool,
+    printer: &mut dyn Printer,
+    out: &mut Output,
+) -> Result<(), Ended> {
+    let mut reader = log.reader();
+    let last = if follow { Seq(u64::MAX) } else { stretch.last };
+    let mut next = printer.print(&mut reader, stretch.first, last, out)?;
+    if !follow {
+        return printer.end(out);
+    }
+    loop {
+        out.flush()?;
+        std::thread::sleep(FOLLOW_EVERY);
+        next = printer.print(&mut reader, next, last, out)?;
+    }
+}
+
+/// Whether a gap is one that should not be; what retention took is gone by order.
+fn is_damage(gap: &Gap) -> bool {
+    matches!(gap.reason, GapReason::Damaged { .. })
+}
+
+/// Why a range cannot be read, without the range.
+fn reason(gap: &Gap) -> String {
+    let text = gap.to_string();
+    text.split_once(": ").map_or(text.clone(), |(_, reason)| reason.to_owned())
+}
+
+/// Standard output, and what is to be said of it at the end.
+struct Output {
+    out: BufWriter<Stdout>,
+    /// One JSON object a line.
+    json: bool,
+    /// Escape more in JSON, because a terminal shows it.
     terminal: bool,
+    /// Ranges that do not verify were met.
+    damaged: u64,
+    /// Entries that could not be decoded were met.
+    undecodable: u64,
 }
 
-impl Progress {
-    fn new(from: Seq, to: Seq) -> Self {
-        Self { from: from.0, to: to.0, shown: None, terminal: std::io::stderr().is_terminal() }
+impl Output {
+    fn new(json: bool) -> Self {
+        let out = std::io::stdout();
+        let terminal = out.is_terminal();
+        Self { out: BufWriter::with_capacity(1 << 16, out), json, terminal, damaged: 0, undecodable: 0 }
     }
 
-    fn reached(&mut self, seq: Seq) {
-        if !self.terminal || self.shown.is_some_and(|t| t.elapsed() < PROGRESS_INTERVAL) {
-            return;
+    /// A line of text, in which every part that comes from the source is escaped already.
+    fn line(&mut self, line: std::fmt::Arguments<'_>) -> Result<(), Ended> {
+        self.out.write_fmt(line)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// A line of JSON.
+    fn json_line(&mut self, json: &str) -> Result<(), Ended> {
+        let shown = if self.terminal { json_for_terminal(json) } else { json.into() };
+        self.out.write_all(shown.as_bytes())?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// Names a range that cannot be read.
+    fn gap(&mut self, gap: &Gap) -> Result<(), Ended> {
+        self.damaged += u64::from(is_damage(gap));
+        if self.json {
+            let gap = json!({ "gap": { "first_seq": gap.first.0, "last_seq": gap.last.0, "reason": reason(gap) } });
+            return self.json_line(&gap.to_string());
         }
-        self.shown = Some(Instant::now());
-        let (done, all) = (seq.0.saturating_sub(self.from), self.to.saturating_sub(self.from).max(1));
-        eprint!("\r{:3}%  seq {seq} of {}", done * 100 / all, self.to);
+        self.line(format_args!("GAP  {}", Plain(&gap.to_string())))
     }
 
-    fn done(&self) {
-        if self.shown.is_some() {
-            eprint!("\r{:60}\r", "");
+    fn flush(&mut self) -> Result<(), Ended> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Ends the output, and well only if all of the log could be read.
+    fn close(mut self) -> Result<(), Ended> {
+        self.flush()?;
+        match (self.damaged, self.undecodable) {
+            (0, 0) => Ok(()),
+            (0, n) => Err(Ended::failed(format_args!("{n} entries could not be decoded; each is named in the output"))),
+            (n, _) => Err(Ended::damaged(format_args!("{n} damaged ranges were left out; --verify names all of them"))),
         }
     }
 }

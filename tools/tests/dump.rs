@@ -1,0 +1,321 @@
+//! `relay-dump` against logs of real binlog events: what it prints, how it ends, and that it changes nothing.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::{Ran, Source, T1, UUID_TEXT, contents, run, sample, start};
+
+fn dump(dir: &Path, arguments: &[&str]) -> Ran {
+    let dir = dir.to_str().expect("UTF-8");
+    run(env!("CARGO_BIN_EXE_relay-dump"), &[&[dir], arguments].concat())
+}
+
+fn lines_of(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+fn with_sample() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    sample(dir.path());
+    dir
+}
+
+#[test]
+fn summary_has_a_line_for_each_visible_transaction() {
+    let dir = with_sample();
+    let out = dump(dir.path(), &[]).good();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 5, "{out}");
+    assert!(lines[0].starts_with("SEQS"), "{out}");
+    assert!(lines[1].starts_with("1-5 ") && lines[1].contains("2026-01-31T23:59:00.000Z"), "{out}");
+    assert!(lines[1].contains(&format!("{UUID_TEXT}:1 ")) && lines[1].ends_with("shop.orders: 2 inserted"), "{out}");
+    assert!(lines[2].starts_with("6-11 ") && lines[2].ends_with("shop.orders: 1 updated, 1 deleted"), "{out}");
+    assert!(lines[3].starts_with("17-18 ") && lines[3].ends_with("ALTER TABLE orders ADD COLUMN x int"), "{out}");
+    assert!(lines[4].ends_with("shop.audit: 1 inserted; shop.orders: 1 inserted"), "{out}");
+    let all = lines_of(&dump(dir.path(), &["--json"]).good());
+    assert_eq!(all.len(), 4);
+    assert_eq!(all[0]["first_seq"], 1);
+    assert_eq!(all[0]["gtid"], format!("{UUID_TEXT}:1"));
+    assert_eq!(all[0]["time_us"], T1);
+    assert_eq!(all[0]["rows"], 2);
+    assert_eq!(all[1]["tables"]["shop.orders"]["updates"], 1);
+    assert_eq!(all[3]["file"], "mysql-bin.000007");
+}
+
+#[test]
+fn a_stretch_that_cuts_transactions_says_so() {
+    let dir = with_sample();
+    let out = dump(dir.path(), &["--from", "seq:4", "--to", "seq:9"]).good();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    assert!(lines[1].starts_with("1-5 ") && lines[1].ends_with("shop.orders: 2 inserted; counted from seq 4"), "{out}");
+    assert!(lines[2].starts_with("6-9 "), "{out}");
+    assert!(lines[2].ends_with("shop.orders: 1 updated; goes on behind the last entry asked for"), "{out}");
+    let rows = dump(dir.path(), &["--from", "seq:9", "--to", "seq:9", "--format", "rows"]).good();
+    assert!(rows.starts_with("9.0 ") && rows.lines().count() == 1, "{rows}");
+}
+
+#[test]
+fn rows_show_names_and_values_before_and_after() {
+    let dir = with_sample();
+    let out = dump(dir.path(), &["--format", "rows"]).good();
+    let expected = r#"4.0  2026-01-31T23:59:00.000Z  insert  shop.orders  {id=1, note="first"}
+4.1  2026-01-31T23:59:00.000Z  insert  shop.orders  {id=2, note="NULL"}
+9.0  2026-01-31T23:59:30.000Z  update  shop.orders  {id=1, note="first"} -> {id=1, note="größer \"1\""}
+10.0  2026-01-31T23:59:30.000Z  delete  shop.orders  {id=2, note=NULL}
+18  2026-01-01T00:05:30.000Z  statement  shop  ALTER TABLE orders ADD COLUMN x int
+22.0  2026-02-01T00:00:30.000Z  insert  shop.orders  {id=4, note="\u{1b}]0;own\u{7} \u{9b}31m"}
+24.0  2026-02-01T00:00:30.000Z  insert  shop.audit  {id=5, note="seen"}
+"#;
+    assert_eq!(out, expected);
+    let all = lines_of(&dump(dir.path(), &["--format", "rows", "--json"]).good());
+    assert_eq!(all[2]["before"], json!({ "id": "1", "note": "first" }));
+    assert_eq!(all[2]["after"], json!({ "id": "1", "note": "größer \"1\"" }));
+    assert_eq!(all[3]["after"], Value::Null);
+    assert_eq!(all[3]["before"]["note"], Value::Null);
+    assert_eq!((&all[1]["seq"], &all[1]["row"]), (&json!(4), &json!(1)));
+}
+
+#[test]
+fn canal_json_is_what_a_delivery_writes() {
+    let dir = with_sample();
+    let all = lines_of(&dump(dir.path(), &["--format", "json", "--table", "shop.orders"]).good());
+    assert_eq!(all.len(), 5);
+    assert_eq!(all[2]["type"], "UPDATE");
+    assert_eq!(all[2]["old"], json!([{ "note": "first" }]));
+    assert_eq!(all[2]["data"], json!([{ "id": "1", "note": "größer \"1\"" }]));
+    assert_eq!(all[2]["id"], 9);
+    assert_eq!(all[2]["pkNames"], json!(["id"]));
+    assert!(all.iter().all(|row| row["table"] == "orders"));
+}
+
+#[test]
+fn hex_shows_the_events_as_the_source_sent_them() {
+    let dir = with_sample();
+    let out = dump(dir.path(), &["--format", "hex", "--from", "seq:5", "--to", "seq:5"]).good();
+    let mut lines = out.lines();
+    let head = lines.next().expect("a head");
+    assert!(head.starts_with("seq 5  XID  mysql-bin.000007:") && head.ends_with("27 bytes"), "{out}");
+    assert!(lines.next().expect("bytes").starts_with("  00000000  "), "{out}");
+    let entry =
+        &lines_of(&dump(dir.path(), &["--format", "hex", "--from", "seq:5", "--to", "seq:5", "--json"]).good())[0];
+    let raw = support::binlog_rows::xid(1).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(entry["hex"], raw);
+}
+
+#[test]
+fn stretches_begin_and_end_where_their_addresses_say() {
+    let dir = with_sample();
+    let first_seqs = |arguments: &[&str]| -> Vec<u64> {
+        let out = dump(dir.path(), &[arguments, &["--json"]].concat()).good();
+        lines_of(&out).iter().map(|line| line["first_seq"].as_u64().expect("a number")).collect()
+    };
+    assert_eq!(first_seqs(&["--from", "earliest", "--to", "latest"]), [1, 6, 17, 19]);
+    assert_eq!(first_seqs(&["--from", "time:2026-01-31T23:59:30Z"]), [6, 17, 19]);
+    assert_eq!(first_seqs(&["--to", "time:2026-01-31T23:59:30Z"]), [1]);
+    assert_eq!(first_seqs(&["--from", &format!("gtid:{UUID_TEXT}:1-2")]), [17, 19]);
+    assert_eq!(
+        first_seqs(&["--from", &format!("gtid:{UUID_TEXT}:1"), "--to", &format!("gtid:{UUID_TEXT}:1-3")]),
+        [6, 17]
+    );
+    assert_eq!(first_seqs(&["--from", "seq:6", "--to", "seq:11"]), [6]);
+    assert_eq!(first_seqs(&["--table", "shop.audit"]), [19]);
+    assert_eq!(first_seqs(&["--table", "shop.*", "--table", "!shop.orders"]), [19]);
+    assert_eq!(first_seqs(&["--from", "file:mysql-bin.000007:4", "--to", "seq:5"]), [1]);
+}
+
+#[test]
+fn stats_count_by_table_day_and_segment() {
+    let dir = with_sample();
+    let out = dump(dir.path(), &["--stats", "--json"]).good();
+    let stats: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!((&stats["rows"], &stats["transactions"], &stats["entries"]), (&json!(6), &json!(4), &json!(20)));
+    assert_eq!(stats["hidden_entries"], 5);
+    assert_eq!(stats["tables"]["shop.orders"]["inserts"], 3);
+    assert_eq!(stats["days"]["2026-01-31"]["transactions"], 2);
+    assert_eq!(stats["days"]["2026-02-01"]["rows"], 2);
+    assert_eq!(stats["segments"].as_array().map(Vec::len), Some(1));
+    assert_eq!(stats["first"]["gtid"], format!("{UUID_TEXT}:1"));
+    assert_eq!((&stats["last"]["seq"], &stats["last"]["time"]), (&json!(25), &json!("2026-02-01T00:00:30.000Z")));
+    assert_eq!(stats["gaps"], json!([]));
+    let text = dump(dir.path(), &["--stats"]).good();
+    assert!(text.contains("rows          6\n") && text.contains("shop.audit          1        0        0"), "{text}");
+    let audit: Value =
+        serde_json::from_str(&dump(dir.path(), &["--stats", "--json", "--table", "shop.audit"]).good()).expect("JSON");
+    assert_eq!(audit["rows"], 1);
+}
+
+#[test]
+fn addresses_outside_of_the_log_are_refused_with_what_exists() {
+    let dir = with_sample();
+    for (arguments, expected) in [
+        (["--from", "seq:27"], "seq:27 lies after the log's end (seq 25)"),
+        (["--to", "seq:26"], "--to seq:26 lies after the log's end (seq 25)"),
+        (["--from", "time:2027-01-01T00:00:00Z"], "lies after the log's end (seq 25)"),
+        (["--from", "gtid:0-1-5"], "the log is of a MySQL server"),
+        (["--from", "file:other.000001:4"], "mysql-bin.000007"),
+        (["--timestamp-zone", "Mars/Olympus"], ""),
+    ] {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--format", "rows"]);
+        let said = dump(dir.path(), &arguments).refused(2);
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = dump(dir.path(), &["--from", "seq:17", "--to", "seq:5"]).refused(2);
+    assert!(said.contains("behind --to seq:5"), "{said}");
+    let wrong = dump(dir.path(), &["--from", "yesterday"]);
+    assert!(wrong.code == 2 && wrong.err.contains("time:2026-01-31T08:00:00Z"), "{}", wrong.err);
+    let wrong = dump(dir.path(), &["--table", "orders"]).refused(2);
+    assert!(wrong.contains("database.table"), "{wrong}");
+}
+
+#[test]
+fn what_is_no_store_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    assert!(dump(dir.path(), &[]).refused(2).contains("no relay store at"));
+    assert!(dump(&dir.path().join("missing"), &["--verify"]).refused(2).contains("no relay store at"));
+    std::fs::write(dir.path().join("notes.txt"), "mine").expect("a file");
+    assert!(dump(dir.path(), &["--stats"]).refused(2).contains("no relay store at"));
+    assert_eq!(contents(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_whole_log_verifies_and_a_flipped_bit_is_named() {
+    let dir = with_sample();
+    assert!(dump(dir.path(), &["--verify"]).good().contains("the log is whole"));
+    let report: Value = serde_json::from_str(&dump(dir.path(), &["--verify", "--json"]).good()).expect("JSON");
+    assert_eq!((&report["ok"], &report["entries"], &report["visible_seq"]), (&json!(true), &json!(25), &json!(25)));
+
+    let segment = dir.path().join("log/00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let at = bytes.windows(5).position(|window| window == b"never").expect("the value is in it as it is");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("a segment");
+    let ran = dump(dir.path(), &["--verify"]);
+    assert_eq!(ran.code, 4);
+    assert!(
+        ran.out.contains("DAMAGED  seq ") && ran.out.contains("00000000000000000001.seg at offset "),
+        "{}",
+        ran.out
+    );
+    assert!(ran.err.contains("the log is damaged in 1 place;"), "{}", ran.err);
+    let ran = dump(dir.path(), &["--verify", "--json"]);
+    let report: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(
+        (ran.code, &report["ok"], &report["damage"][0]["segment"]),
+        (4, &json!(false), &json!("00000000000000000001.seg"))
+    );
+    assert!(report["damage"][0]["offset"].as_u64().is_some_and(|offset| offset < at as u64));
+}
+
+#[test]
+fn damage_leaves_the_rest_readable_and_is_said() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    for note in ["before", "broken", "after"] {
+        source.insert(&[note]);
+        source.appender.seal();
+    }
+    source.close_store();
+    let segment = dir.path().join("log/00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let at = bytes.windows(6).position(|window| window == b"broken").expect("in it as it is");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("a segment");
+    let ran = dump(dir.path(), &["--format", "rows"]);
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert!(
+        ran.out.contains("\"before\"") && ran.out.contains("\"after\"") && !ran.out.contains("brok"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("GAP  seq 6 to 10: damaged in segment 00000000000000000001.seg at offset"), "{}", ran.out);
+    assert!(ran.err.contains("1 damaged range"), "{}", ran.err);
+    let stats = dump(dir.path(), &["--stats", "--json"]);
+    assert_eq!(stats.code, 4);
+    let stats: Value = serde_json::from_str(&stats.out).expect("JSON");
+    assert_eq!((&stats["missing_entries"], &stats["gaps"][0]["first_seq"]), (&json!(5), &json!(6)));
+}
+
+#[test]
+fn a_live_log_is_read_without_a_word_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    source.insert(&["one"]);
+    source.flush();
+    let before = contents(&dir.path().join("log"));
+    for arguments in [&["--format", "rows"][..], &["--stats"], &["--verify"], &["--format", "hex"], &[]] {
+        dump(dir.path(), arguments).good();
+    }
+    assert_eq!(contents(&dir.path().join("log")), before);
+    source.close_store();
+    let before = contents(dir.path());
+    for arguments in [&["--format", "rows"][..], &["--stats"], &["--verify"], &["--format", "hex"], &[]] {
+        dump(dir.path(), arguments).good();
+    }
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
+fn follow_prints_what_comes_and_ends_with_its_reader() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    source.insert(&["old"]);
+    source.flush();
+    let mut child = start(
+        Command::new(env!("CARGO_BIN_EXE_relay-dump"))
+            .arg(dir.path())
+            .args(["--follow", "--format", "rows", "--from", "latest"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    // It says nothing until something comes; until it has begun, `latest` may still move.
+    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        while stopped.recv_timeout(std::time::Duration::from_millis(20)).is_err() {
+            source.insert(&["new"]);
+            source.flush();
+        }
+        source
+    });
+    lines.read_line(&mut line).expect("a line");
+    assert!(line.contains("\"new\""), "{line}");
+    // Who reads it goes away, as `head` does.
+    drop(lines);
+    let status = child.wait().expect("it ends");
+    stop.send(()).expect("the writer lives");
+    writer.join().expect("it wrote").close_store();
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_reader_that_had_enough_is_no_failure() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    let notes = ["a note"; 200];
+    for _ in 0..40 {
+        source.insert(&notes);
+        source.flush();
+    }
+    source.close_store();
+    let mut child = start(
+        Command::new(env!("CARGO_BIN_EXE_relay-dump"))
+            .arg(dir.path())
+            .args(["--format", "rows"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    assert!(first.contains("insert"), "{first}");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}
