@@ -43,14 +43,14 @@ pub use error::CaptureError;
 
 use crate::binlog::event::Dialect;
 use crate::config::{Source, SourceStart};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::log::Checkpoint;
 use crate::metrics::CaptureMetrics;
 use crate::status::{CaptureHandle, Server, State};
 use crate::supervisor::chain;
 use facts::ServerFacts;
 use follow::Follow;
-use position::choose;
+use position::{ResumePoint, choose};
 use recorder::{Recorder, Start};
 use schema_history::SchemaHistory;
 use schema_reading::SchemaReader;
@@ -90,17 +90,13 @@ pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
 }
 
 impl CaptureContext {
-    /// Reaches a server, chooses where to resume, and opens the dump there.
+    /// Reaches a server that can continue the log, and opens the dump there.
     async fn open(&self) -> Result<(BinlogStream, Recorder), CaptureError> {
-        let (options, mut session, mut facts) = self.reach().await?;
         let mut appender = self.store.appender()?;
         self.settle(&mut appender).await?;
         let checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
-        let Source { start, resume, server_id, .. } = &*self.config;
-        if let (None, SourceStart::Time(us)) = (&checkpoint, start) {
-            fill_created_around(&options, *server_id, &mut facts.binlogs, us.div_euclid(1_000_000)).await?;
-        }
-        let point = choose(checkpoint.as_ref(), *resume, start, &facts)?;
+        let (options, mut session, facts, point) = self.reach(checkpoint.as_ref()).await?;
+        let server_id = self.config.server_id;
         tracing::info!(
             server = facts.address,
             version = facts.version,
@@ -110,7 +106,7 @@ impl CaptureContext {
         );
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
-        let dump = DumpOptions { heartbeat: self.config.heartbeat_interval.0, ..DumpOptions::new(*server_id) };
+        let dump = DumpOptions { heartbeat: self.config.heartbeat_interval.0, ..DumpOptions::new(server_id) };
         let versions = self.store.schema_versions()?;
         let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
         let reader = SchemaReader {
@@ -138,25 +134,41 @@ impl CaptureContext {
         Ok(())
     }
 
-    /// The first server of the list that answers, and what it says of itself.
-    async fn reach(&self) -> Result<(ConnectOptions, Session, ServerFacts), CaptureError> {
-        let mut unreachable = StreamError::Closed;
+    /// The first server of the list that answers and can continue the log. While one does not answer, the others'
+    /// refusals are not final: it may be the one that has everything.
+    async fn reach(
+        &self,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<(ConnectOptions, Session, ServerFacts, ResumePoint), CaptureError> {
+        let Source { start, resume, server_id, .. } = &*self.config;
+        let (mut may_pass, mut refused) = (None, None);
         for options in ConnectOptions::each_host(&self.config) {
             let answer = async {
                 let mut session = Session::connect(&options).await?;
-                let facts = session.facts().await?;
+                let mut facts = session.facts().await?;
+                if let (None, SourceStart::Time(us)) = (checkpoint, start) {
+                    fill_created_around(&options, *server_id, &mut facts.binlogs, us.div_euclid(1_000_000)).await?;
+                }
                 Ok::<_, StreamError>((session, facts))
             };
             match answer.await {
-                Ok((session, facts)) => return Ok((options, session, facts)),
+                Ok((session, facts)) => match choose(checkpoint, *resume, start, &facts) {
+                    Ok(point) => return Ok((options, session, facts, point)),
+                    Err(error) if error.is_of_one_server() => {
+                        tracing::warn!(server = options.address(), %error, "source cannot continue the log");
+                        let place = if error.class() == Class::Transient { &mut may_pass } else { &mut refused };
+                        place.get_or_insert(error.into());
+                    }
+                    Err(error) => return Err(error.into()),
+                },
                 Err(error) if error.is_connection() => {
                     tracing::warn!(server = options.address(), error = %chain(&error), "source does not answer");
-                    unreachable = error;
+                    may_pass = Some(error.into());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(unreachable.into())
+        Err(may_pass.or(refused).unwrap_or(StreamError::Closed.into()))
     }
 }
 

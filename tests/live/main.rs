@@ -9,6 +9,7 @@ mod binlog_rows;
 
 mod capture;
 mod check;
+mod hosts;
 mod kafka;
 mod outage;
 mod servers;

@@ -150,6 +150,28 @@ fn created_at(created: Option<u32>) -> String {
     time.map_or(String::new(), |time| format!(", created at {time}"))
 }
 
+impl PositionError {
+    /// Whether another server of the same topology may be able to continue the log.
+    pub fn is_of_one_server(&self) -> bool {
+        match self {
+            Self::NoBinlog { .. }
+            | Self::NoGtids { .. }
+            | Self::OtherDialect { .. }
+            | Self::Purged { .. }
+            | Self::FilePurged { .. }
+            | Self::Diverged { .. }
+            | Self::ServerBehind { .. }
+            | Self::ResetServer { .. }
+            | Self::ChangedServer { .. }
+            | Self::TimePurged { .. } => true,
+            Self::LogWithoutGtids
+            | Self::UnreadableCheckpoint { .. }
+            | Self::BadStart { .. }
+            | Self::StartBeyondFile { .. } => false,
+        }
+    }
+}
+
 const NEW_LOG: &str = "or give up the gap on purpose: move log.dir away and start a new log";
 
 impl Failure for PositionError {
