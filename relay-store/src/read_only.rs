@@ -101,7 +101,10 @@ impl ReadOnlyLog {
 pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
     let published = mark::read_published(&log.log_dir)?;
     let files = crate::recover::segment_files(&log.log_dir)?;
-    let known: BTreeMap<u64, SegmentRecord> = log.lock().segments.clone();
+    let (known, mut uuid) = {
+        let view = log.lock();
+        (view.segments.clone(), view.mark.uuid)
+    };
     let mut segments = BTreeMap::new();
     let mut damage = Vec::new();
     let mut crossing = BTreeMap::new();
@@ -129,10 +132,14 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
                 continue;
             }
         };
+        uuid = file.header.uuid;
         let bytes = file.len()?;
         let created_ms = file.header.created_ms;
         let index = if active {
-            let limit = published.as_ref().map_or(bytes, |mark| mark.offset);
+            let limit = match &published {
+                Some(mark) => mark.offset,
+                None => stated_end(&mut file, bytes)?,
+            };
             active_index(log, &mut file, limit)?
         } else {
             match file.footer()? {
@@ -154,7 +161,7 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
     let mut view = log.lock();
     let mark = match published {
         Some(mark) => mark,
-        None => unpublished(&last_index, &segments),
+        None => unpublished(uuid, &last_index, &segments),
     };
     // The published start may be older than what is gone already, and the other way round.
     let first_seq = segments.keys().next().copied().map_or(mark.first_seq, |first| first.max(mark.first_seq));
@@ -196,8 +203,21 @@ fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<Seg
     Ok(index)
 }
 
-/// Without a published mark the newest block's own word counts: what was durable when it was written.
-fn unpublished(active: &Option<SegmentIndex>, segments: &BTreeMap<u64, SegmentRecord>) -> Mark {
+/// Without a published mark the newest block's own word counts: where the blocks end that were durable when it was
+/// written. What lies behind may be half written.
+fn stated_end(file: &mut SegmentFile, len: u64) -> Result<u64, StorageError> {
+    let durable = scan::scan(file, len, scan::Depth::Heads)?.durable_seq;
+    let mut end = file.start;
+    loop {
+        match file.head_at(end) {
+            Ok(Some(head)) if head.header.last_seq() <= durable => end = head.end(),
+            Err(BlockReadError::Storage(error)) => return Err(error),
+            _ => return Ok(end),
+        }
+    }
+}
+
+fn unpublished(uuid: [u8; 16], active: &Option<SegmentIndex>, segments: &BTreeMap<u64, SegmentRecord>) -> Mark {
     let first_seq = segments.keys().next().copied().unwrap_or(1);
     match active {
         Some(index) => Mark {
@@ -207,8 +227,9 @@ fn unpublished(active: &Option<SegmentIndex>, segments: &BTreeMap<u64, SegmentRe
             segment: index.first_seq,
             offset: index.end,
             log_epoch: index.log_epoch,
+            uuid,
             ..Mark::default()
         },
-        None => Mark { first_seq, durable_seq: first_seq - 1, visible_seq: first_seq - 1, ..Mark::default() },
+        None => Mark { uuid, first_seq, durable_seq: first_seq - 1, visible_seq: first_seq - 1, ..Mark::default() },
     }
 }

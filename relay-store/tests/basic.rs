@@ -299,3 +299,26 @@ fn directory_that_cannot_be_written_is_refused() {
     assert_eq!(read.expect("readable"), Seq(0));
     assert_eq!(snapshot.expect("readable"), Seq(0));
 }
+
+#[test]
+fn log_without_a_published_mark_is_read_up_to_what_its_blocks_state() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"c";
+    for n in 0..600u32 {
+        appender.append(header(n), &[&common::body(u64::from(n))], &context).expect("append");
+        appender.commit(commit(b"x", 1));
+        if n % 50 == 49 {
+            appender.flush().expect("flush");
+        }
+    }
+    assert!(store.segments().len() > 1);
+    let all = read_all(&mut store.reader(), Seq(1));
+    std::fs::remove_file(dir.path().join("log/mark")).expect("remove");
+    let log = ReadOnlyLog::open(dir.path()).expect("open");
+    let read = read_all(&mut log.reader(), Seq(1));
+    // The last group knows only of the one before it.
+    assert_eq!((read.len(), &read[..]), (550, &all[..550]));
+    assert_eq!(log.damage(), []);
+}
