@@ -176,6 +176,7 @@ impl CaptureContext {
 fn dialect(facts: &ServerFacts) -> schema_history::Dialect {
     schema_history::Dialect {
         display_widths: facts.dialect == Dialect::MariaDB || facts.version_numbers() < (8, 0, 19),
+        json_is_text: facts.dialect == Dialect::MariaDB,
         fold_names: facts.variable("lower_case_table_names").is_some_and(|v| v != "0"),
     }
 }

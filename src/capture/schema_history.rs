@@ -13,10 +13,12 @@ use crate::change::ddl::{Ddl, Effect, ObjectName, Unparsed, parse};
 use crate::log::{LogError, TableDefinition};
 
 /// What the history needs to know of the server and the statement's session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dialect {
     /// Integers print with their display width (before MySQL 8.0.19, MariaDB).
     pub display_widths: bool,
+    /// `JSON` is another word for LONGTEXT with its own collation (MariaDB).
+    pub json_is_text: bool,
     /// Names compare without case (`lower_case_table_names`).
     pub fold_names: bool,
 }
@@ -194,7 +196,7 @@ impl SchemaHistory {
                 self.ahead.remove(&create.table);
                 // MariaDB logs it although the table was there; then it changed nothing.
                 if !create.if_not_exists || !self.current.contains_key(&create.table) {
-                    let definition = apply::created(create, charset, self.dialect.display_widths);
+                    let definition = apply::created(create, charset, self.dialect);
                     self.put(create.table.clone(), definition);
                 }
             }
@@ -224,7 +226,7 @@ impl SchemaHistory {
             && !specs.iter().all(apply::changes_nothing)
         {
             let mut definition = known.clone();
-            if let Err(reason) = apply::altered(&mut definition, specs, self.dialect.display_widths) {
+            if let Err(reason) = apply::altered(&mut definition, specs, self.dialect) {
                 definition.unconfirmed = Some(format!("{reason} in: {}", excerpt(sql)));
             }
             self.put(table.clone(), definition);

@@ -1,12 +1,13 @@
 //! What CREATE TABLE and ALTER TABLE make of a definition.
 
+use super::Dialect;
 use crate::change::ddl::{AlterSpec, ColumnSpec, ColumnType, CreateTable, KeySpec, ObjectName, Place, charset_of};
 use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
 
 const PRIMARY: &str = "PRIMARY";
 
 /// The definition that a CREATE TABLE makes; its id is given later.
-pub(super) fn created(create: &CreateTable, charset: Option<&str>, display_widths: bool) -> TableDefinition {
+pub(super) fn created(create: &CreateTable, charset: Option<&str>, dialect: Dialect) -> TableDefinition {
     let mut table = TableDefinition {
         id: 0,
         database: create.table.database.clone(),
@@ -19,7 +20,7 @@ pub(super) fn created(create: &CreateTable, charset: Option<&str>, display_width
         dropped: false,
     };
     for spec in &create.columns {
-        let column = column(spec, &table, display_widths);
+        let column = column(spec, &table, dialect);
         table.columns.push(column);
     }
     for spec in &create.columns {
@@ -48,7 +49,7 @@ pub(super) fn renamed_to(specs: &[AlterSpec]) -> Option<&ObjectName> {
 ///
 /// # Errors
 /// An action on a column that the definition does not have, or has already: the definition is not what it seemed.
-pub(super) fn altered(table: &mut TableDefinition, specs: &[AlterSpec], widths: bool) -> Result<(), String> {
+pub(super) fn altered(table: &mut TableDefinition, specs: &[AlterSpec], dialect: Dialect) -> Result<(), String> {
     // A statement may drop a column and add another one of its name, in any order.
     let (drops, others): (Vec<_>, Vec<_>) = specs.iter().partition(|spec| {
         matches!(spec, AlterSpec::DropColumn { .. } | AlterSpec::DropPrimaryKey | AlterSpec::DropKey(_))
@@ -57,7 +58,7 @@ pub(super) fn altered(table: &mut TableDefinition, specs: &[AlterSpec], widths: 
     for spec in drops.into_iter().chain(others) {
         match spec {
             AlterSpec::RenameColumn { from, to } => renames.push((from, to)),
-            spec => alter_once(table, spec, widths)?,
+            spec => alter_once(table, spec, dialect)?,
         }
     }
     let places = renames.iter().map(|(from, _)| place_of(table, from)).collect::<Result<Vec<_>, _>>()?;
@@ -67,13 +68,13 @@ pub(super) fn altered(table: &mut TableDefinition, specs: &[AlterSpec], widths: 
     Ok(())
 }
 
-fn alter_once(table: &mut TableDefinition, spec: &AlterSpec, widths: bool) -> Result<(), String> {
+fn alter_once(table: &mut TableDefinition, spec: &AlterSpec, dialect: Dialect) -> Result<(), String> {
     match spec {
         AlterSpec::AddColumn { column: spec, place, if_not_exists } => {
             if place_of(table, &spec.name).is_ok() {
                 return if *if_not_exists { Ok(()) } else { Err(format!("column {} is there already", spec.name)) };
             }
-            let column = column(spec, table, widths);
+            let column = column(spec, table, dialect);
             let at = match place {
                 Place::Default => table.columns.len(),
                 Place::First => 0,
@@ -88,7 +89,7 @@ fn alter_once(table: &mut TableDefinition, spec: &AlterSpec, widths: bool) -> Re
             Err(reason) => return Err(reason),
         },
         AlterSpec::ChangeColumn { name, column: spec, place, if_exists } => match place_of(table, name) {
-            Ok(at) => change(table, at, spec, place, widths)?,
+            Ok(at) => change(table, at, spec, place, dialect)?,
             Err(_) if *if_exists => {}
             Err(reason) => return Err(reason),
         },
@@ -130,9 +131,9 @@ fn change(
     at: usize,
     spec: &ColumnSpec,
     place: &Place,
-    widths: bool,
+    dialect: Dialect,
 ) -> Result<(), String> {
-    let mut changed = column(spec, table, widths);
+    let mut changed = column(spec, table, dialect);
     // A column of the primary key stays NOT NULL whatever its new definition says.
     let primary = table.keys.iter().any(|key| key.name == PRIMARY && key.columns.contains(&(at as u32)));
     changed.nullable &= !primary;
@@ -193,21 +194,25 @@ fn remove(table: &mut TableDefinition, at: usize) {
     table.keys.retain(|key| !key.columns.is_empty());
 }
 
-fn column(spec: &ColumnSpec, table: &TableDefinition, widths: bool) -> ColumnDefinition {
-    let own = spec.charset.clone();
-    let (charset, collation) = match spec.column_type.is_text() {
+fn column(spec: &ColumnSpec, table: &TableDefinition, dialect: Dialect) -> ColumnDefinition {
+    let mut column_type = spec.column_type.clone();
+    let mut own = (spec.charset.clone(), spec.collation.clone());
+    if dialect.json_is_text && column_type.base == "json" {
+        column_type.base = "longtext".to_owned();
+        own = (Some("utf8mb4".to_owned()), Some("utf8mb4_bin".to_owned()));
+    }
+    let (charset, collation) = match column_type.is_text() {
         false => (None, None),
-        true if own.is_some() => (own, spec.collation.clone()),
+        true if own.0.is_some() => own,
         true => (table.default_charset.clone(), table.default_collation.clone()),
     };
-    let mut column_type = spec.column_type.clone();
     if charset.as_deref() == Some("binary") {
         become_binary(&mut column_type);
     }
     let is_text = column_type.is_text();
     ColumnDefinition {
         name: spec.name.clone(),
-        column_type: column_type.print(widths),
+        column_type: column_type.print(dialect.display_widths),
         charset: charset.filter(|_| is_text),
         collation: collation.filter(|_| is_text),
         nullable: !spec.not_null.unwrap_or(false),

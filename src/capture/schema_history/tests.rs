@@ -148,12 +148,24 @@ fn a_table_that_changed_while_it_was_read_is_read_again() {
 
 #[test]
 fn names_fold_where_the_server_folds_them() {
-    let dialect = Dialect { fold_names: true, display_widths: true };
+    let dialect = Dialect { fold_names: true, display_widths: true, ..Dialect::default() };
     let mut h = SchemaHistory::load(Vec::<Vec<u8>>::new(), dialect).expect("nothing to read");
     apply(&mut h, "CREATE TABLE Orders (id INT UNSIGNED)");
     apply(&mut h, "RENAME TABLE `ORDERS` TO Shop.Orders2");
     assert_eq!(columns(&h, "orders2"), "id int(10) unsigned");
     assert!(h.is_confirmed("SHOP", "Orders2"));
+}
+
+/// MariaDB's rows of a JSON column are those of a LONGTEXT: a definition that said json parked every such table.
+#[test]
+fn json_is_longtext_where_the_server_says_so() {
+    let dialect = Dialect { display_widths: true, json_is_text: true, ..Dialect::default() };
+    let mut h = SchemaHistory::load(Vec::<Vec<u8>>::new(), dialect).expect("nothing to read");
+    apply(&mut h, "CREATE TABLE t (a JSON, b INT) DEFAULT CHARSET=latin1");
+    apply(&mut h, "ALTER TABLE t ADD c JSON");
+    assert_eq!(columns(&h, "t"), "a longtext, b int(11), c longtext");
+    let table = &h.current[&h.name("shop", "t")];
+    assert!(table.columns.iter().filter(|c| c.name != "b").all(|c| c.charset.as_deref() == Some("utf8mb4")));
 }
 
 #[test]
