@@ -12,6 +12,7 @@ mod check;
 mod hosts;
 mod kafka;
 mod outage;
+mod pipeline;
 mod servers;
 mod source;
 mod wire;
