@@ -49,6 +49,6 @@ def capture(env, place, codec, rows):
 
 def past(capture, place):
     """Whether the durable position is at the workload's end or in a later file."""
-    position = capture.get("position") or {}
-    file = position.get("file", "")
-    return file > place["file"] or (file == place["file"] and position.get("offset", 0) >= place["bytes"])
+    durable = capture.get("durable") or {}
+    file = durable.get("file", "")
+    return file > place["file"] or (file == place["file"] and durable.get("offset", 0) >= place["bytes"])

@@ -3,6 +3,7 @@
 import os
 import time
 
+import capture
 import end_to_end
 import topics
 import workload
@@ -70,7 +71,7 @@ def one_transaction(bench, env, compressed):
                       f"BEGIN; {fill} {grow} {doubling} {doubling} COMMIT", "big")
     rows = int(workload.sql(env, "SELECT COUNT(*) FROM big.t")[0][0])
     end = workload.sql(env, "SHOW BINARY LOG STATUS")[0]
-    relay.wait_for("the transaction", lambda status: (status["capture"].get("position") or {}).get("offset", 0) >= int(end[1]))
+    relay.wait_for("the transaction", lambda status: capture.past(status["capture"], {"file": end[0], "bytes": int(end[1])}))
     peak = relay.child.stop().peak_mb
     size = sum(os.path.getsize(os.path.join(path, f)) for path, _, files in os.walk(relay.store) for f in files)
     bench.figure(f"one transaction of {rows} rows, {'one compressed payload' if compressed else 'plain'}", peak, "MB",
