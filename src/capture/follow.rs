@@ -151,6 +151,9 @@ impl Follow<'_> {
 
     /// Hands what is sealed to the writer and waits for room as long as it takes. False at shutdown.
     async fn submit(&self, recorder: &mut Recorder) -> Result<bool, CaptureError> {
+        let ended = recorder.take_ended();
+        self.metrics.transactions.inc_by(ended.logged);
+        self.metrics.unselected.inc_by(ended.unselected);
         while recorder.appender().submit()? == Submit::Full {
             let space = recorder.appender().space();
             tokio::select! {

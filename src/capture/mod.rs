@@ -36,7 +36,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use relay_store::{Appender, Store, Submit};
+use relay_store::{AppendError, Appender, Commit, EntryHeader, Store, Submit};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CaptureError;
@@ -44,9 +44,9 @@ pub use error::CaptureError;
 use crate::binlog::event::Dialect;
 use crate::config::{Source, SourceStart};
 use crate::failure::{Class, Failure};
-use crate::log::Checkpoint;
+use crate::log::{Checkpoint, kind};
 use crate::metrics::CaptureMetrics;
-use crate::status::{CaptureHandle, Server, State};
+use crate::status::{CaptureHandle, Server, State, now_us};
 use crate::supervisor::chain;
 use facts::ServerFacts;
 use follow::Follow;
@@ -94,7 +94,10 @@ impl CaptureContext {
     async fn open(&self) -> Result<(BinlogStream, Recorder), CaptureError> {
         let mut appender = self.store.appender()?;
         self.settle(&mut appender).await?;
-        let checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
+        let mut checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
+        if let Some(checkpoint) = &mut checkpoint {
+            note_selection(&mut appender, checkpoint, &self.config.tables.to_string())?;
+        }
         let (options, mut session, facts, point) = self.reach(checkpoint.as_ref()).await?;
         let server_id = self.config.server_id;
         tracing::info!(
@@ -170,6 +173,28 @@ impl CaptureContext {
         }
         Err(may_pass.or(refused).unwrap_or(StreamError::Closed.into()))
     }
+}
+
+/// A selection that differs from the one that the log was written under is an entry, ahead of the next transaction.
+fn note_selection(appender: &mut Appender, checkpoint: &mut Checkpoint, selection: &str) -> Result<(), AppendError> {
+    if checkpoint.selection == selection {
+        return Ok(());
+    }
+    tracing::info!(before = checkpoint.selection, now = selection, "the selection of tables changes");
+    checkpoint.selection = selection.to_owned();
+    let header = EntryHeader {
+        kind: kind::SELECTION,
+        source_pos: checkpoint.position,
+        received_us: u64::try_from(now_us()).unwrap_or(0),
+        ..EntryHeader::default()
+    };
+    // It needs nothing to be read by, so its block has no context and takes nothing else.
+    appender.seal();
+    appender.append(header, &[selection.as_bytes()], &(&[][..] as &[u8]))?;
+    // Time 0: it moves no time address.
+    appender.commit(Commit { checkpoint: &checkpoint.encode(), commit_time_us: 0, forget_prepared: None });
+    appender.seal();
+    Ok(())
 }
 
 /// How the server prints types and compares names.

@@ -34,6 +34,15 @@ const NO_TABLE: u64 = 0x00FF_FFFF;
 /// Entry flags of events that came out of compressed ones.
 const UNPACKED: u8 = flag::UNPACKED | flag::NO_CHECKSUM;
 
+/// Transactions that ended, for those who count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ended {
+    /// In the log.
+    pub(super) logged: u64,
+    /// Nothing of them was kept.
+    pub(super) unselected: u64,
+}
+
 /// What is left to do for an event before the next one can be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -69,6 +78,8 @@ pub(super) struct Start {
 pub(super) struct Recorder {
     appender: Appender,
     selection: TablePatterns,
+    /// The same as text, for every checkpoint.
+    selection_text: String,
     place: Continuity,
     group: Group,
     executed: Executed,
@@ -89,6 +100,7 @@ pub(super) struct Recorder {
     transaction: Transaction,
     inflated: Vec<u8>,
     unsubmitted: usize,
+    ended: Ended,
     /// A server that searches by GTID sends the heads of older files first. Until the stream has passed the place of
     /// the checkpoint, or brings something new, the checkpoint stays where it is.
     floor: Option<(String, u64)>,
@@ -100,6 +112,7 @@ impl Recorder {
     /// # Errors
     /// GTIDs in the start that do not read.
     pub(super) fn new(appender: Appender, selection: TablePatterns, start: Start) -> Result<Self, GtidParseError> {
+        let selection_text = selection.to_string();
         let Start { point, checkpoint, server, checksum, history, reading } = start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),
@@ -114,6 +127,7 @@ impl Recorder {
         Ok(Self {
             appender,
             selection,
+            selection_text,
             place,
             group: Group::new(),
             executed,
@@ -132,6 +146,7 @@ impl Recorder {
             transaction: Transaction::default(),
             inflated: Vec::new(),
             unsubmitted: 0,
+            ended: Ended::default(),
             floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
         })
     }
@@ -140,6 +155,11 @@ impl Recorder {
     pub(super) fn appender(&mut self) -> &mut Appender {
         self.unsubmitted = 0;
         &mut self.appender
+    }
+
+    /// Transactions that ended since the last time.
+    pub(super) fn take_ended(&mut self) -> Ended {
+        std::mem::take(&mut self.ended)
     }
 
     /// Bytes appended since the appender was last asked for.
@@ -165,6 +185,7 @@ impl Recorder {
             position: self.place.position(),
             server: self.server.clone(),
             file_created: self.file_created,
+            selection: self.selection_text.clone(),
         }
     }
 
@@ -672,6 +693,10 @@ impl Recorder {
 
     /// Counts the transaction as executed and hands the store the checkpoint that covers it, with its entries if any.
     fn commit(&mut self, commit_time_us: u64, forget_prepared: Option<&[u8]>) {
+        match self.appender.open_transaction() {
+            Some(_) => self.ended.logged += 1,
+            None => self.ended.unselected += 1,
+        }
         self.executed.add(&self.transaction.id);
         self.floor = None;
         let checkpoint = self.checkpoint().encode();

@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::{LogError, decode_versioned, encode_versioned};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How the source names what it has executed; in the text form of its own dialect, so that a log can be read
 /// by eye and resumed by any later version.
@@ -33,6 +33,8 @@ pub struct Checkpoint {
     pub server: String,
     /// Header time of the file's format description, seconds: tells a reset server's file of the same name.
     pub file_created: u32,
+    /// The patterns of the tables that entered the log by then, as text; a change of them is an entry of its own.
+    pub selection: String,
 }
 
 impl Checkpoint {
@@ -62,6 +64,7 @@ mod tests {
             position: 5_000_000_000,
             server: "3e11fa47-71ca-11e1-9e33-c80aa9429562".into(),
             file_created: 1_767_225_930,
+            selection: "shop.*".into(),
         };
         let bytes = checkpoint.encode();
         assert_eq!(Checkpoint::decode(&bytes), Ok(checkpoint));
@@ -69,7 +72,7 @@ mod tests {
             assert!(Checkpoint::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
         let mut newer = bytes.clone();
-        newer[0] = 2;
-        assert!(matches!(Checkpoint::decode(&newer), Err(LogError::Version { version: 2, .. })));
+        newer[0] = 3;
+        assert!(matches!(Checkpoint::decode(&newer), Err(LogError::Version { version: 3, .. })));
     }
 }

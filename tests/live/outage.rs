@@ -72,6 +72,7 @@ fn checkpoint_now(database: &Database) -> Checkpoint {
             position: end.position,
             server: facts.identity,
             file_created: created,
+            ..Checkpoint::default()
         }
     })
 }

@@ -38,7 +38,14 @@ fn mariadb(newest: &str, oldest: &str) -> ServerFacts {
 
 fn checkpoint(gtids: SourcePosition) -> Checkpoint {
     let server = if matches!(gtids, SourcePosition::MariaDbGtid(_)) { "10" } else { A };
-    Checkpoint { gtids, file: "bin.000004".into(), position: 400, server: server.into(), file_created: 2000 }
+    Checkpoint {
+        gtids,
+        file: "bin.000004".into(),
+        position: 400,
+        server: server.into(),
+        file_created: 2000,
+        ..Checkpoint::default()
+    }
 }
 
 fn set(text: &str) -> SourcePosition {
