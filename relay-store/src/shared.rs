@@ -13,9 +13,6 @@ use crate::queue::Queue;
 use crate::stats::Counters;
 use crate::view::LogView;
 
-/// Buffers kept for reuse.
-const SPARE_MAX: usize = 64;
-
 pub(crate) struct Shared {
     pub dir: PathBuf,
     pub log_dir: PathBuf,
@@ -86,7 +83,8 @@ impl Shared {
         }
         buffer.clear();
         let mut spare = lock(&self.spare);
-        if spare.len() < SPARE_MAX {
+        // As many as the queue holds: fewer would be faulted in anew, page by page, at full rate.
+        if spare.len() < self.options.queue_bytes / self.options.block_bytes + 1 {
             spare.push(buffer);
         }
     }

@@ -318,7 +318,8 @@ fn log_without_a_published_mark_is_read_up_to_what_its_blocks_state() {
     std::fs::remove_file(dir.path().join("log/mark")).expect("remove");
     let log = ReadOnlyLog::open(dir.path()).expect("open");
     let read = read_all(&mut log.reader(), Seq(1));
-    // The last group knows only of the one before it.
-    assert_eq!((read.len(), &read[..]), (550, &all[..550]));
+    // The last group, which holds some of the last 50, knows only of the one before it.
+    assert!((550..600).contains(&read.len()), "{}", read.len());
+    assert_eq!(read, all[..read.len()]);
     assert_eq!(log.damage(), []);
 }

@@ -70,7 +70,7 @@ fn fault_at_every_call() {
         return;
     }
     let long = std::env::var_os("RELAY_LONG").is_some();
-    let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(20) };
+    let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(12) };
     let mut rng = Rng(seed("fault"));
     let started = Instant::now();
     let (mut runs, mut hits) = (0, 0);

@@ -264,7 +264,7 @@ impl Run {
 fn store_does_what_a_map_does() {
     let long = std::env::var_os("RELAY_LONG").is_some();
     let seed = seed("model");
-    for round in 0..if long { 100 } else { 3 } {
+    for round in 0..if long { 100 } else { 2 } {
         let dir = tempfile::tempdir().expect("temp dir");
         let store = open(dir.path());
         let appender = store.appender().expect("appender");
