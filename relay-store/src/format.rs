@@ -99,6 +99,15 @@ pub(crate) fn prepare_dir(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Refuses what this release cannot read, without changing anything. A damaged `FORMAT` is no reason: the segments say
+/// the same.
+pub(crate) fn check_readable(dir: &Path) -> Result<(), OpenError> {
+    match read_format(dir)? {
+        Err(problem) if problem == MISSING => Err(OpenError::Missing { dir: dir.to_owned() }),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The uuid in `FORMAT`, or what is wrong with it.
 fn read_format(dir: &Path) -> Result<Result<[u8; 16], &'static str>, OpenError> {
     let path = dir.join("FORMAT");

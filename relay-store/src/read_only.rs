@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::address::{self, LocateError, Located};
 use crate::error::{OpenError, ReadError, StorageError};
+use crate::format;
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::{self, Mark};
 use crate::read::Reader;
@@ -27,9 +28,10 @@ impl ReadOnlyLog {
     /// Opens the log of the store in `dir`.
     ///
     /// # Errors
-    /// [`OpenError::Missing`] when there is no store; [`OpenError::Storage`] when the disk refuses.
+    /// [`OpenError::Missing`] when there is no store; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        if !dir.join("FORMAT").is_file() || !dir.join("log").is_dir() {
+        format::check_readable(dir)?;
+        if !dir.join("log").is_dir() {
             return Err(OpenError::Missing { dir: dir.to_owned() });
         }
         let view = Arc::new(LogView::new(dir.join("log"), false, View::default()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cursor::CursorState;
 use crate::error::{OpenError, StorageError};
+use crate::format;
 use crate::lockfile;
 use crate::meta::db::Db;
 use crate::recover::MetaState;
@@ -27,9 +28,7 @@ pub struct CursorSnapshot {
 /// [`OpenError::Missing`]; [`OpenError::Locked`] while a process has it open: ask that one; [`OpenError::Storage`] when
 /// meta is damaged: opening the store rebuilds it.
 pub fn cursor_snapshot(dir: &Path) -> Result<CursorSnapshot, OpenError> {
-    if !dir.join("FORMAT").is_file() {
-        return Err(OpenError::Missing { dir: dir.to_owned() });
-    }
+    format::check_readable(dir)?;
     let _lock = lockfile::hold_shared(dir)?;
     let copy = Scratch::create()?;
     copy_files(&dir.join("meta"), &copy.path)?;
