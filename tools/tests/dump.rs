@@ -67,7 +67,7 @@ fn rows_show_names_and_values_before_and_after() {
 4.1  2026-01-31T23:59:00.000Z  insert  shop.orders  {id=2, note="NULL"}
 9.0  2026-01-31T23:59:30.000Z  update  shop.orders  {id=1, note="first"} -> {id=1, note="größer \"1\""}
 10.0  2026-01-31T23:59:30.000Z  delete  shop.orders  {id=2, note=NULL}
-18  2026-01-01T00:05:30.000Z  statement  shop  ALTER TABLE orders ADD COLUMN x int
+18  2026-01-01T00:05:30.000Z  alter  shop.orders  ALTER TABLE orders ADD COLUMN x int
 22.0  2026-02-01T00:00:30.000Z  insert  shop.orders  {id=4, note="\u{1b}]0;own\u{7} \u{9b}31m"}
 24.0  2026-02-01T00:00:30.000Z  insert  shop.audit  {id=5, note="seen"}
 "#;
@@ -84,7 +84,8 @@ fn rows_show_names_and_values_before_and_after() {
 fn canal_json_is_what_a_delivery_writes() {
     let dir = with_sample();
     let all = lines_of(&dump(dir.path(), &["--format", "json", "--table", "shop.orders"]).good());
-    assert_eq!(all.len(), 5);
+    assert_eq!(all.len(), 6);
+    assert_eq!((&all[4]["type"], &all[4]["isDdl"]), (&json!("ALTER"), &json!(true)));
     assert_eq!(all[2]["type"], "UPDATE");
     assert_eq!(all[2]["old"], json!([{ "note": "first" }]));
     assert_eq!(all[2]["data"], json!([{ "id": "1", "note": "größer \"1\"" }]));
@@ -239,6 +240,63 @@ fn damage_leaves_the_rest_readable_and_is_said() {
     assert_eq!(stats.code, 4);
     let stats: Value = serde_json::from_str(&stats.out).expect("JSON");
     assert_eq!((&stats["missing_entries"], &stats["gaps"][0]["first_seq"]), (&json!(5), &json!(6)));
+}
+
+#[test]
+fn a_newer_format_is_refused_by_name() {
+    let dir = with_sample();
+    let format = dir.path().join("FORMAT");
+    let text = std::fs::read_to_string(&format).expect("a store").replace("relay-store 1\n", "relay-store 9\n");
+    let (body, _) = text.split_once("crc ").expect("a checksum");
+    std::fs::write(&format, format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()))).expect("a file");
+    for arguments in [&[][..], &["--stats"], &["--verify"]] {
+        let said = dump(dir.path(), arguments).refused(1);
+        assert!(said.contains("has store format 9, this release reads up to 1: use a newer release"), "{said}");
+    }
+}
+
+#[test]
+fn what_retention_takes_away_under_a_reader_is_a_named_gap() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    let note = "n".repeat(60);
+    for _ in 0..400 {
+        source.insert(&[note.as_str(); 40]);
+        source.flush();
+    }
+    let segments = source.store.segments().len() as u64;
+    assert!(segments > 8, "{segments} segments");
+    let mut child = start(
+        Command::new(env!("CARGO_BIN_EXE_relay-dump"))
+            .arg(dir.path())
+            .args(["--format", "rows"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+    let mut first = String::new();
+    lines.read_line(&mut first).expect("a line");
+    assert!(first.starts_with("4.0 "), "{first}");
+    // It has begun, and the pipe holds a small part of what it has to say: it is in one of the first segments.
+    let retention = relay_store::Retention { max_bytes: Some(200_000), ..Default::default() };
+    source.store.set_retention(retention);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while source.store.segments().len() as u64 > segments / 2 {
+        assert!(std::time::Instant::now() < deadline, "nothing was trimmed");
+        source.insert(&["more"]);
+        source.flush();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("text");
+    let output = child.wait_with_output().expect("it ends");
+    let gaps: Vec<&str> = rest.lines().filter(|line| line.starts_with("GAP")).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].ends_with(": trimmed by retention"), "{gaps:?}");
+    let behind = rest.lines().last().expect("lines");
+    assert!(behind.contains("insert  shop.orders"), "{behind}");
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    source.close_store();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use relay::change::column_type::ColumnType;
 use relay::change::decode::{BlockDecoder, BlockError, Change};
 use relay::change::plan::Planner;
 use relay::change::schema::{Column, TableName};
-use relay::change::{DdlChange, Op, RowChange, RowsChange, RowsError};
+use relay::change::{DdlChange, Op, RowChange, RowsChange, RowsError, ddl};
 use relay::format::canal_json::{CanalJson, CanalOptions, DdlTarget};
 use relay::format::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use relay::selection::TablePatterns;
@@ -41,8 +41,6 @@ pub(super) struct Rows {
 /// The writers of both shapes.
 struct Lines {
     shape: Shape,
-    /// Statements belong to no table that can be told without parsing them: with a choice of tables they are left out.
-    statements: bool,
     canal: CanalJson,
     renderer: Renderer,
     scratch: Vec<u8>,
@@ -79,7 +77,6 @@ impl Rows {
         };
         let lines = Lines {
             shape,
-            statements: tables.is_none(),
             canal: CanalJson::new(&CanalOptions::default(), zone),
             renderer: Renderer::new(text),
             scratch: Vec::new(),
@@ -101,7 +98,7 @@ impl Rows {
                     }
                 }
                 let lines = &mut self.lines;
-                self.decoder.decode(block, &wanted, &mut |change| lines.change(&change, to, out))
+                self.decoder.decode(block, &wanted, &mut |change| lines.change(&change, &wanted, to, out))
             }
             Err(e) => Err(Stop::Block(e)),
         };
@@ -141,7 +138,13 @@ impl Printer for Rows {
 }
 
 impl Lines {
-    fn change(&mut self, change: &Change<'_>, to: Seq, out: &mut Output) -> Result<(), Stop> {
+    fn change(
+        &mut self,
+        change: &Change<'_>,
+        wanted: &dyn Fn(&TableName) -> bool,
+        to: Seq,
+        out: &mut Output,
+    ) -> Result<(), Stop> {
         let seq = match change {
             Change::Rows(rows) => rows.seq,
             Change::Ddl(ddl) => ddl.seq,
@@ -153,8 +156,7 @@ impl Lines {
         }
         match change {
             Change::Rows(rows) => self.rows(rows, out)?,
-            Change::Ddl(ddl) if self.statements => self.statement(ddl, out)?,
-            Change::Ddl(_) => {}
+            Change::Ddl(ddl) => self.statement(ddl, wanted, out)?,
             Change::Gap(gap) if out.json => {
                 out.json_line(
                     &json!({ "gap": { "first_seq": seq.0, "last_seq": seq.0, "reason": gap.text } }).to_string(),
@@ -188,8 +190,7 @@ impl Lines {
     fn row(&mut self, rows: &RowsChange<'_>, row: &RowChange<'_>, json: bool) -> Result<String, FormatError> {
         if self.shape == Shape::Canal {
             self.scratch.clear();
-            let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
-            self.canal.write(rows, std::slice::from_ref(row), now, &mut self.scratch)?;
+            self.canal.write(rows, std::slice::from_ref(row), now_ms(), &mut self.scratch)?;
             return Ok(String::from_utf8_lossy(&self.scratch).into_owned());
         }
         let op = match rows.op {
@@ -286,13 +287,32 @@ impl Lines {
         Ok(())
     }
 
-    fn statement(&mut self, ddl: &DdlChange<'_>, out: &mut Output) -> Result<(), Ended> {
-        let seq = ddl.seq;
+    /// A statement, for each table that it names; one that names none, or cannot be read, may concern any.
+    fn statement(
+        &mut self,
+        ddl: &DdlChange<'_>,
+        wanted: &dyn Fn(&TableName) -> bool,
+        out: &mut Output,
+    ) -> Result<(), Ended> {
+        let items = match ddl::parse(&ddl.sql, &ddl.database) {
+            Ok(parsed) => parsed.items,
+            Err(unparsed) => vec![unparsed.item],
+        };
+        let is_wanted = |item: &&ddl::Item| {
+            item.table.is_empty() || wanted(&TableName::new(item.database.as_str(), item.table.as_str()))
+        };
+        for item in items.iter().filter(is_wanted) {
+            self.item(ddl, item, out)?;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, ddl: &DdlChange<'_>, item: &ddl::Item, out: &mut Output) -> Result<(), Ended> {
+        let (seq, kind) = (ddl.seq, item.kind.name());
         if self.shape == Shape::Canal {
             self.scratch.clear();
-            let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
-            let target = DdlTarget { database: &ddl.database, table: "", kind: "QUERY" };
-            self.canal.write_ddl(ddl, target, now, &mut self.scratch);
+            let target = DdlTarget { database: &item.database, table: &item.table, kind };
+            self.canal.write_ddl(ddl, target, now_ms(), &mut self.scratch);
             return out.json_line(&String::from_utf8_lossy(&self.scratch));
         }
         let time = units::time_us(u64::from(ddl.place.timestamp) * 1_000_000);
@@ -300,7 +320,9 @@ impl Lines {
             let line = json!({
                 "seq": seq.0,
                 "op": "statement",
-                "database": &*ddl.database,
+                "kind": kind,
+                "database": item.database,
+                "table": item.table,
                 "sql": &*ddl.sql,
                 "time": time,
                 "gtid": ddl.tx.gtid,
@@ -310,7 +332,9 @@ impl Lines {
             return out.json_line(&line.to_string());
         }
         let words = ddl.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        out.line(format_args!("{seq}  {time}  statement  {}  {}", Plain(&ddl.database), Plain(&words)))
+        let name = [item.database.as_str(), item.table.as_str()].join(".");
+        let name = name.trim_matches('.');
+        out.line(format_args!("{seq}  {time}  {}  {}  {}", kind.to_lowercase(), Plain(name), Plain(&words)))
     }
 
     fn undecodable(&self, seq: Seq, table: Option<&TableName>, why: &str, out: &mut Output) -> Result<(), Ended> {
@@ -323,6 +347,11 @@ impl Lines {
         let table = table.unwrap_or_else(|| "the block".to_owned());
         out.line(format_args!("UNDECODABLE  seq {seq}  {}: {}", Plain(&table), Plain(why)))
     }
+}
+
+/// When a message is made, which Canal JSON tells.
+fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 /// When it committed, else when the statement began.

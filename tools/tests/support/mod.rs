@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use binlog_rows::{Col, Image, format_description, gtid, image, int, le, query, rows, table_map, text, varchar, xid};
+use relay::binlog::event::{EventHeader, EventType};
 use relay::log::{Checkpoint, ContextWriter, SourcePosition, kind};
-use relay_store::{Appender, BlockContext, Codec, Commit, EntryHeader, Store, StoreOptions};
+use relay_store::{Appender, BlockContext, Codec, Commit, Store, StoreOptions};
 
 pub const UUID: [u8; 16] =
     [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
@@ -79,7 +80,7 @@ impl Source {
 
     pub fn append(&mut self, kind: u8, flags: u8, body: &[u8]) {
         self.position += body.len() as u64;
-        let header = EntryHeader {
+        let header = relay_store::EntryHeader {
             kind,
             flags,
             tx_index: self.index,
@@ -148,6 +149,40 @@ impl Source {
         self.transactions -= 1;
         self.context.transaction.clear();
         self.context.maps.clear();
+    }
+
+    /// Appends a captured binlog file as capture keeps it: GTIDs, statements, maps and rows. Gives their number.
+    pub fn binlog(&mut self, file: &[u8]) -> u64 {
+        assert_eq!(&file[..4], b"\xfebin");
+        let (mut rest, mut events) = (&file[4..], 0);
+        while !rest.is_empty() {
+            let (raw, behind) = rest.split_at(EventHeader::parse(rest).expect("a header").event_len as usize);
+            rest = behind;
+            let (event_type, begins) =
+                (EventHeader::parse(raw).expect("a header").event_type, raw.windows(5).any(|w| w == b"BEGIN"));
+            match event_type {
+                EventType::FORMAT_DESCRIPTION => self.context.description = raw.to_vec(),
+                EventType::ROTATE | EventType::STOP | EventType::PREVIOUS_GTIDS | EventType::MARIADB_GTID_LIST => {
+                    continue;
+                }
+                EventType::BINLOG_CHECKPOINT => continue,
+                kind => {
+                    events += 1;
+                    if matches!(kind, EventType::GTID | EventType::ANONYMOUS_GTID | EventType::MARIADB_GTID) {
+                        self.transactions += 1;
+                        self.index = 0;
+                    }
+                    self.append(relay::log::kind::EVENT, 0, raw);
+                    match kind {
+                        EventType::TABLE_MAP => self.context.maps.push((0, raw.to_vec())),
+                        EventType::XID => self.close(),
+                        EventType::QUERY if !begins => self.close(),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        events
     }
 
     pub fn statement(&mut self, sql: &str) {
