@@ -40,14 +40,16 @@ pub(super) struct Settled {
 }
 
 impl Ledger {
-    /// The batch was handed over.
-    pub(super) fn add(&mut self, batch: &Batch) {
+    /// The batch is handed over. True when nothing was outstanding before.
+    pub(super) fn add(&mut self, batch: &Batch) -> bool {
+        let first = self.batches.is_empty();
         let (records, bytes) = (batch.records.len() as u64, batch.bytes.len() as u64);
         self.records += records;
         self.bytes += bytes;
         self.commits += batch.commits.len();
         let commits = batch.commits.clone();
         self.batches.push_back(Outstanding { last: batch.last, rows: batch.rows, records, bytes, commits });
+        first
     }
 
     /// The last seq handed over, while anything is outstanding.
@@ -91,8 +93,8 @@ mod tests {
         let mut first = batch(1, &["a", "b"]);
         first.rows = 2;
         first.commits = vec![(Seq(2), 1_000)];
-        ledger.add(&first);
-        ledger.add(&batch(3, &["c"]));
+        assert!(ledger.add(&first));
+        assert!(!ledger.add(&batch(3, &["c"])));
         assert_eq!(ledger.in_flight().0, 3);
         assert_eq!(ledger.settle(Seq(1)), Settled::default());
         let settled = ledger.settle(Seq(2));

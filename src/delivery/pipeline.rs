@@ -64,8 +64,15 @@ pub(super) enum Step {
     End,
 }
 
+/// A block at work: its batches as they come, and how it ended.
+struct AtWork {
+    batches: mpsc::Receiver<Batch>,
+    done: JoinHandle<Result<(), EncodeError>>,
+    last: Seq,
+}
+
 enum Unit {
-    Block { batches: mpsc::Receiver<Batch>, done: JoinHandle<Result<(), EncodeError>>, last: Seq },
+    Block(AtWork),
     Gap(Gap),
     Failed(DeliveryError),
     End,
@@ -75,7 +82,7 @@ enum Unit {
 pub(super) struct Pipeline {
     cursor: String,
     units: mpsc::Receiver<Unit>,
-    current: Option<(mpsc::Receiver<Batch>, JoinHandle<Result<(), EncodeError>>, Seq)>,
+    current: Option<AtWork>,
     pool: Pool,
     covered: Seq,
     reading: JoinHandle<()>,
@@ -111,13 +118,13 @@ impl Pipeline {
     /// Dropping the future loses nothing: the next call goes on.
     pub(super) async fn next(&mut self) -> Result<Step, DeliveryError> {
         loop {
-            if let Some((batches, done, last)) = &mut self.current {
-                if let Some(batch) = batches.recv().await {
+            if let Some(block) = &mut self.current {
+                if let Some(batch) = block.batches.recv().await {
                     self.covered = self.covered.max(batch.last);
                     return Ok(Step::Batch(batch));
                 }
-                let outcome = done.await;
-                let last = *last;
+                let outcome = (&mut block.done).await;
+                let last = block.last;
                 self.current = None;
                 match outcome {
                     Ok(Ok(())) => self.covered = self.covered.max(last),
@@ -126,7 +133,7 @@ impl Pipeline {
                 }
             }
             match self.units.recv().await {
-                Some(Unit::Block { batches, done, last }) => self.current = Some((batches, done, last)),
+                Some(Unit::Block(block)) => self.current = Some(block),
                 Some(Unit::Gap(gap)) => match gap.reason {
                     // What was lost there was captured again further on: nothing is skipped.
                     GapReason::LostEnd => {
@@ -266,7 +273,7 @@ impl Feed {
             drop(permit);
             outcome
         });
-        place.send(Unit::Block { batches, done, last });
+        place.send(Unit::Block(AtWork { batches, done, last }));
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use relay_store::{CursorError, CursorState, Cursors, Seq};
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ledger::Ledger;
@@ -52,6 +53,8 @@ pub(super) struct Session<'a> {
     progress: Progress,
     ledger: Mutex<Ledger>,
     pending: Mutex<Pending>,
+    /// Rung when something is owed again after nothing was.
+    owing: Notify,
     /// The highest seq given to the sink in any life of this delivery.
     given: &'a AtomicU64,
 }
@@ -81,6 +84,7 @@ impl<'a> Session<'a> {
             progress: Progress::new(start),
             ledger: Mutex::default(),
             pending: Mutex::new(pending),
+            owing: Notify::new(),
             given,
         }
     }
@@ -144,6 +148,7 @@ impl<'a> Session<'a> {
                 error = self.progress.failed() => return Err(error.into()),
                 pumped = &mut pump => return pumped.map(Ended::Pumped),
                 () = self.acked_up_to(newest) => self.settle(),
+                () = self.owing.notified() => {}
                 _ = report.changed() => self.show(&mut waiting)?,
                 _ = tick.tick() => {
                     self.note(self.progress.take_ack());
@@ -175,7 +180,9 @@ impl<'a> Session<'a> {
                     if batch.last.0 <= before {
                         self.context.metrics.resent.inc_by(batch.records.len() as u64);
                     }
-                    lock(&self.ledger).add(&batch);
+                    if lock(&self.ledger).add(&batch) {
+                        self.owing.notify_one();
+                    }
                     let ack = sink.deliver(&batch).await?;
                     self.note(ack);
                     self.context.status.set_read(batch.last.0);

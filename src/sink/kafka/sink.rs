@@ -15,7 +15,7 @@ use crate::config::FormatName;
 use crate::sink::{Ack, Batch, Event, Opening, Origin, Place, Progress, Record, Sink, SinkError};
 
 /// How long one question to the cluster may take before it counts as unreachable.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A topic that was just created may be unknown to some brokers; asked this often, a second apart, before it is
 /// called missing.
 const ASK_MISSING: u32 = 3;
