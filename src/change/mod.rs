@@ -15,7 +15,6 @@ pub mod schema;
 
 #[cfg(test)]
 #[path = "../../tests/support/binlog_rows.rs"]
-#[expect(dead_code, reason = "shared with benches, which use other parts of it")]
 pub(crate) mod binlog_rows;
 
 use std::sync::Arc;

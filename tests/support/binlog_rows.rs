@@ -205,7 +205,8 @@ pub fn rows(kind: u8, table_id: u64, columns: &[Col], images: &[Image], timestam
             let Some(value) = value else { continue };
             let prefix = match column.wire {
                 15 => 1 + usize::from(u16::from_le_bytes([column.meta[0], column.meta[1]]) > 255),
-                254 if !matches!(column.meta[0], 247 | 248) => 1,
+                // Two bits of a length above 255 hide in the type byte, inverted.
+                254 if !matches!(column.meta[0], 247 | 248) => 1 + usize::from(column.meta[0] & 0x30 != 0x30),
                 252 | 245 | 255 | 242 => column.meta[0].into(),
                 _ => 0,
             };
