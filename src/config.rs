@@ -261,9 +261,10 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 /// This machine's name, made fit for a label.
 fn host_name() -> String {
-    let raw = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let system = rustix::system::uname();
+    let raw = system.nodename().to_string_lossy();
     let mut name: String =
-        raw.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(64).collect();
+        raw.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(64).collect();
     if check_name(&name).is_err() {
         name = "relay".to_owned();
     }

@@ -143,25 +143,31 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
     tracing::info!("effective config\n{}", config.to_toml());
     // Before anything can send them: a signal that arrives during the start ends it in good order too.
     let mut signals = Signals::new()?;
-    let store = open_store(&config.log).await?;
-    let opened = store.opened();
-    tracing::info!(dir = %config.log.dir.display(), report = ?opened, "log opened");
-
-    tokio::select! {
-        checked = precheck(&config, &store, options) => {
-            if let Err(e) = checked {
-                close(store).await;
-                return Err(e);
-            }
+    // A first start that the precheck refuses leaves nothing behind, not even an empty log.
+    if check::is_first_start(&config) {
+        tokio::select! {
+            report = check::run(&config) => judge(&report, &config, options)?,
+            () = signals.stop() => return Ok(()),
         }
+    }
+    let store = open_store(&config.log).await?;
+    tracing::info!(dir = %config.log.dir.display(), report = ?store.opened(), "log opened");
+    let refused = tokio::select! {
+        checked = precheck(&config, &store, options) => checked.err(),
         () = signals.stop() => {
             close(store).await;
             return Ok(());
         }
-    }
+    };
 
     let address = config.admin.listen;
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| RunError::Listen { address, error })?;
+    let listener = match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            close(store).await;
+            return Err(RunError::Listen { address, error });
+        }
+    };
     let (fatal, mut fatals) = mpsc::channel(16);
     let daemon = Arc::new(Daemon::new(path, config, store.clone(), fatal));
     if let Ok(address) = listener.local_addr() {
@@ -173,11 +179,19 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
     // Cursors before capture: what a cursor at `earliest` is to deliver must not be trimmed before it exists.
     daemon.start_deliveries().await;
     let stop_capture = CancellationToken::new();
-    let mut capture = tokio::spawn(supervise_capture(Arc::clone(&daemon), stop_capture.clone()));
+    // What the log holds is delivered even when the source is refused.
+    let mut capture = match refused {
+        None => tokio::spawn(supervise_capture(Arc::clone(&daemon), stop_capture.clone())),
+        Some(_) => tokio::spawn(async { Outcome::Stopped }),
+    };
     let gauges = tokio::spawn(gauges::refresh(Arc::clone(&daemon), stop_api.clone()));
-    notify(&[sd_notify::NotifyState::Ready]);
-
-    let ended = listen(&daemon, &mut signals, &mut fatals, &mut capture).await;
+    let ended = match refused {
+        Some(refusal) => Err(refusal),
+        None => {
+            notify(&[sd_notify::NotifyState::Ready]);
+            listen(&daemon, &mut signals, &mut fatals, &mut capture).await
+        }
+    };
     notify(&[sd_notify::NotifyState::Stopping]);
     let stopping = async {
         stop_capture.cancel();
@@ -185,10 +199,10 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
             tracing::warn!("capture did not end in {STOP_MAX:?}; what it had not committed is read again");
             capture.abort();
         }
-        if let Err(RunError::Task { cause, .. }) = &ended
-            && cause.class != Class::Fatal
-        {
-            drain(&daemon).await;
+        match &ended {
+            Err(RunError::Task { cause, .. }) if cause.class != Class::Fatal => drain(&daemon).await,
+            Err(RunError::Precheck(_)) => drain(&daemon).await,
+            _ => {}
         }
         daemon.stop_deliveries(STOP_MAX).await;
         stop_api.cancel();
@@ -214,24 +228,33 @@ async fn close(store: Store) {
     tracing::info!("stopped");
 }
 
+/// The precheck beside an open log. A log that was filled before is not a first start: what was there once and is
+/// away now is waited for, and each delivery parks alone, so that a restart does not need a world that is whole.
 async fn precheck(config: &Config, store: &Store, options: Options) -> Result<(), RunError> {
     let checkpoint = durable_checkpoint(store)?;
+    if checkpoint.is_none() && store.opened().created {
+        // Asked just before the log was opened.
+        return Ok(());
+    }
     let mut report = check::with_open_log(config, checkpoint.as_ref()).await;
-    // What was there once and is away now is waited for, and each delivery parks alone: a restart must not need
-    // a world that is whole. A first start does, because what is wrong then is most likely the config.
     if checkpoint.is_some() {
         report.items.iter_mut().filter(|item| item.unreachable || item.is_of_delivery()).for_each(Item::soften);
     }
+    judge(&report, config, options)
+}
+
+/// What a report means for this start.
+fn judge(report: &Report, config: &Config, options: Options) -> Result<(), RunError> {
     for item in report.items.iter().filter(|item| item.level != Level::Pass) {
         let (level, subject) = (item.level.name(), item.subject.as_str());
         tracing::warn!(id = item.id, subject, level, remedy = item.remedy, "precheck: {}", item.finding);
     }
     match report.verdict(&config.source.accept, options.accept_warnings) {
         Verdict::Ready => Ok(()),
-        Verdict::Failed => Err(RunError::Precheck(refusal(&report, Level::Fail, ""))),
+        Verdict::Failed => Err(RunError::Precheck(refusal(report, Level::Fail, ""))),
         Verdict::Unaccepted => {
             let how = "; or list it under source.accept, or start with --accept-warnings";
-            Err(RunError::Precheck(refusal(&report, Level::Warn, how)))
+            Err(RunError::Precheck(refusal(report, Level::Warn, how)))
         }
     }
 }
@@ -298,7 +321,7 @@ async fn listen(
 /// Reloads the config and logs how that went.
 async fn reload_and_say(daemon: Arc<Daemon>) {
     match daemon.reload().await {
-        Ok(plan) => tracing::info!(?plan, "config reloaded"),
+        Ok(plan) => tracing::info!(%plan, "config reloaded"),
         Err(e) => tracing::error!(error = %e, "config not reloaded; the running one stays"),
     }
 }

@@ -2,6 +2,7 @@
 //! family; here only what an item is, in which order they come, and what the whole of them means for a start.
 
 mod binlog;
+mod kafka;
 pub mod server;
 mod source;
 mod state;
@@ -20,14 +21,21 @@ pub async fn run(config: &Config) -> Report {
     let state = state::check(config);
     let log = if state::is_new(config) { LogState::New } else { LogState::Unknown };
     let mut items = server::items(&config.source, log).await;
+    items.extend(kafka::items(config).await);
     items.push(state);
     Report { items }
+}
+
+/// Whether there is no log yet where the config wants one.
+pub fn is_first_start(config: &Config) -> bool {
+    state::is_new(config)
 }
 
 /// Runs every item while this process has the log open, which ends at `checkpoint`.
 pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>) -> Report {
     let log = checkpoint.map_or(LogState::New, LogState::EndsAt);
     let mut items = server::items(&config.source, log).await;
+    items.extend(kafka::items(config).await);
     items.push(state::open(config));
     Report { items }
 }

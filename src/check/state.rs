@@ -1,5 +1,6 @@
 //! `state.store`: whether the log's folder can be used by this relay. Nothing is created or changed.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use relay_store::{OpenError, ReadOnlyLog};
@@ -18,7 +19,7 @@ pub(super) fn check(config: &Config) -> Item {
             return Item::fail(ID, format!("{shown} is not a folder"), "set log.dir to a folder");
         }
         Ok(_) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return creatable(dir),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return creatable(dir),
         Err(e) => return Item::fail(ID, format!("{shown}: {e}"), "give this user access to log.dir"),
     }
     if let Err(e) = writable(dir) {

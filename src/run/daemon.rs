@@ -8,6 +8,7 @@ use relay_store::{CursorError, CursorOptions, CursorState, Seq, Store};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::deliveries::Deliveries;
 use super::gauges::Memory;
@@ -21,8 +22,11 @@ use crate::log::address::Address;
 use crate::log::resolve::ResolveError;
 use crate::log::tally::{Tally, TallyError, tally};
 use crate::metrics::Metrics;
-use crate::status::Status;
+use crate::status::{State, Status};
 use crate::supervisor::{Cause, Control};
+
+/// How long an answer waits for a delivery to be paused.
+const PAUSE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the daemon is made of.
 pub struct Daemon {
@@ -255,6 +259,11 @@ impl Daemon {
         let state = blocking(move || Ok(store.cursors().pause(&owned)?)).await?;
         audit("pause", name, &state);
         self.deliveries.pause(name).await;
+        if let Some(delivery) = self.status.find(name) {
+            // What is asked right after sees it paused; one that is slow to end is paused all the same.
+            let mut states = delivery.task().watch();
+            let _ = timeout(PAUSE_WAIT, states.wait_for(|s| *s == State::Paused)).await;
+        }
         Ok(state)
     }
 

@@ -1,6 +1,8 @@
 //! What a new config asks of a running daemon: which deliveries come, change or go, and what it cannot do without
 //! a restart. Pure; nothing is touched before the whole of it is known to be possible.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::config::{Config, Delivery};
@@ -24,6 +26,23 @@ impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Names only, for the log.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |list: &[Delivery]| list.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+        let parts = [
+            ("added", names(&self.add)),
+            ("changed", names(&self.change)),
+            ("removed", self.remove.join(", ")),
+            ("capture", if self.capture { "settings".to_owned() } else { String::new() }),
+            ("log", if self.retention { "retention".to_owned() } else { String::new() }),
+        ];
+        let said: Vec<String> =
+            parts.iter().filter(|(_, what)| !what.is_empty()).map(|(kind, what)| format!("{kind} {what}")).collect();
+        f.write_str(if said.is_empty() { "nothing differs".to_owned() } else { said.join("; ") }.as_str())
     }
 }
 
