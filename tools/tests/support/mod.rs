@@ -122,6 +122,7 @@ impl Source {
             position: self.position,
             server: UUID_TEXT.into(),
             file_created: 1_767_000_000,
+            ..Checkpoint::default()
         };
         self.appender.commit(Commit {
             checkpoint: &checkpoint.encode(),
