@@ -82,13 +82,19 @@ impl<'a> Decimal<'a> {
 }
 
 /// Exactly `digits` decimal digits of `v`, with zeros in front.
+#[inline]
 pub(super) fn push_digits(mut v: u32, digits: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + digits, b'0');
-    for place in out[start..].iter_mut().rev() {
+    // Dates and times are pairs; a row may have many of them.
+    if digits == 2 && v < 100 {
+        out.extend_from_slice(&[b'0' + (v / 10) as u8, b'0' + (v % 10) as u8]);
+        return;
+    }
+    let mut text = [b'0'; 10];
+    for place in text[..digits].iter_mut().rev() {
         *place = b'0' + (v % 10) as u8;
         v /= 10;
     }
+    out.extend_from_slice(&text[..digits]);
 }
 
 #[cfg(test)]

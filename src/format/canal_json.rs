@@ -143,7 +143,9 @@ impl CanalJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let written = self.write_rows(rows, packed, now_ms, out);
+        let fragments = self.fragments(rows.plan);
+        let written = self.write_rows(&fragments, rows, packed, now_ms, out);
+        self.last = Some(fragments);
         if written.is_err() {
             out.truncate(start);
         }
@@ -152,19 +154,19 @@ impl CanalJson {
 
     fn write_rows(
         &mut self,
+        fragments: &Fragments,
         rows: &RowsChange<'_>,
         packed: &[RowChange<'_>],
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
-        let fragments = self.fragments(rows.plan);
         let columns = &rows.plan.columns;
         out.extend_from_slice(b"{\"data\":[");
         for (place, row) in packed.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
             }
-            self.write_data(&fragments, columns, row, out)?;
+            self.write_data(fragments, columns, row, out)?;
         }
         out.extend_from_slice(&fragments.database);
         write_number(u64::from(rows.place.timestamp) * 1000, out);
@@ -181,7 +183,7 @@ impl CanalJson {
                 if place > 0 {
                     out.push(b',');
                 }
-                self.write_old(&fragments, columns, row, out)?;
+                self.write_old(fragments, columns, row, out)?;
             }
             out.push(b']');
         } else {
@@ -303,20 +305,17 @@ impl CanalJson {
         }
     }
 
+    /// The table's ready bytes, out of `last` when they were used last.
     fn fragments(&mut self, plan: &TablePlan) -> Arc<Fragments> {
-        if let Some(last) = &self.last
-            && last.plan == plan.id
-        {
-            return Arc::clone(last);
+        if let Some(last) = self.last.take_if(|last| last.plan == plan.id) {
+            return last;
         }
         if self.tables.len() >= TABLES_MAX {
             self.tables.clear();
         }
         let (emit_hidden, enums) = (self.emit_hidden, self.renderer.enums());
-        let fragments =
-            self.tables.entry(plan.id).or_insert_with(|| Arc::new(Fragments::new(plan, emit_hidden, enums)));
-        self.last = Some(Arc::clone(fragments));
-        Arc::clone(fragments)
+        let made = || Arc::new(Fragments::new(plan, emit_hidden, enums));
+        Arc::clone(self.tables.entry(plan.id).or_insert_with(made))
     }
 
     /// Appends one message for a statement.
