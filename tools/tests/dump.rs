@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use relay_store::Commit;
 use serde_json::{Value, json};
 use support::{Ran, Source, T1, UUID_TEXT, contents, run, sample, start};
 
@@ -240,6 +241,23 @@ fn damage_leaves_the_rest_readable_and_is_said() {
     assert_eq!(stats.code, 4);
     let stats: Value = serde_json::from_str(&stats.out).expect("JSON");
     assert_eq!((&stats["missing_entries"], &stats["gaps"][0]["first_seq"]), (&json!(5), &json!(6)));
+}
+
+#[test]
+fn notes_of_the_relay_itself_are_shown() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(dir.path());
+    source.append(relay::log::kind::SELECTION, 0, b"shop.*, !shop.audit");
+    source.append(relay::log::kind::GAP_NOTE, 0, b"an XA transaction\x1b[2J");
+    // As capture does it: such entries have no time.
+    source.appender.commit(Commit { checkpoint: b"", commit_time_us: 0, forget_prepared: None });
+    source.close_store();
+    let out = dump(dir.path(), &[]).good();
+    let expected = r"tables captured from here on: shop.*, !shop.audit; missing: an XA transaction\u{1b}[2J";
+    assert!(out.trim_end().ends_with(expected), "{out}");
+    assert!(!out.contains("1970") && !dump(dir.path(), &["--stats"]).good().contains("1970"), "{out}");
+    let rows = dump(dir.path(), &["--format", "rows"]).good();
+    assert_eq!(rows, "GAP  seq 2: an XA transaction\\u{1b}[2J\n");
 }
 
 #[test]

@@ -88,8 +88,7 @@ impl Rows {
         let tables = self.tables.as_ref();
         let wanted = |name: &TableName| tables.is_none_or(|tables| tables.matches(&name.database, &name.table));
         let decoded = match self.decoder.missing_schemas(block) {
-            // An empty context is that of a block in which nothing is visible.
-            Ok(_) if block.context().is_empty() => return Ok(()),
+            Ok(_) if block.entries().next().is_none() => return Ok(()),
             Ok(missing) => {
                 for id in missing {
                     if let Some(bytes) = reader.schema(id)? {

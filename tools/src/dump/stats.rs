@@ -101,6 +101,10 @@ impl Totals {
             Visit::Commit { first, last, time_us } => {
                 self.tally.add(visit);
                 let open = std::mem::take(&mut self.open);
+                if *time_us == 0 {
+                    // Entries of the relay itself: of no day and no source.
+                    return;
+                }
                 let day = self.days.entry(units::day_us(*time_us)).or_default();
                 day.transactions += 1;
                 day.entries += open.entries;

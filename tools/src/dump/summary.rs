@@ -2,6 +2,7 @@
 
 use relay::binlog::event::{Event, EventType, Gtid, MariadbGtid, Query, TaggedGtid};
 use relay::change::decode::is_boundary;
+use relay::log::kind;
 use relay::log::tally::Tally;
 use relay::log::walk::{View, Visit};
 use relay::selection::TablePatterns;
@@ -57,8 +58,8 @@ impl Summary {
                 "last_seq": last.0,
                 // The beginning lies before what was asked for, so the counts are of its rest.
                 "partial": read_from > first,
-                "time": units::time_us(time_us),
-                "time_us": time_us,
+                "time": time_us_or_none(time_us),
+                "time_us": (time_us > 0).then_some(time_us),
                 "gtid": tx.gtid,
                 "file": tx.file,
                 "position": tx.position,
@@ -95,7 +96,7 @@ impl Summary {
         if read_from > first {
             changes.push(format!("counted from seq {read_from}"));
         }
-        let (time, bytes) = (units::time_us(time_us), units::bytes(tx.tally.bytes));
+        let (time, bytes) = (time_us_or_none(time_us).unwrap_or_else(|| "-".to_owned()), units::bytes(tx.tally.bytes));
         let changes = changes.join("; ");
         out.line(format_args!("{seqs:<17}  {time:<24}  {bytes:>10}  {:<40}  {changes}", Plain(&place)))
     }
@@ -110,8 +111,11 @@ impl Transaction {
             view.file.clone_into(&mut self.file);
         }
         self.position = view.entry.header.source_pos;
-        if view.entry.header.kind == relay::log::kind::GAP_NOTE {
-            self.notes.push(String::from_utf8_lossy(view.entry.body).into_owned());
+        let text = || String::from_utf8_lossy(view.entry.body);
+        match view.entry.header.kind {
+            kind::GAP_NOTE => self.notes.push(format!("missing: {}", text())),
+            kind::SELECTION => self.notes.push(format!("tables captured from here on: {}", text())),
+            _ => {}
         }
         if let Some(event) = &view.event {
             if let Some(gtid) = gtid_of(event) {
@@ -126,6 +130,11 @@ impl Transaction {
         }
         self.tally.add(visit);
     }
+}
+
+/// Entries of the relay itself are committed at no time.
+fn time_us_or_none(us: u64) -> Option<String> {
+    (us > 0).then(|| units::time_us(us))
 }
 
 /// The GTID that an event gives its transaction; "" for none.
