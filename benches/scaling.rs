@@ -2,7 +2,7 @@
 //! discards. The log holds captured row changes, repeated.
 //!
 //! `--brokers HOST:PORT --topic TOPIC` delivers to Kafka instead, once, and prints CPU per row on standard error: what
-//! the delivery costs without capture. `--rows N` sets how many rows the log holds at least.
+//! the delivery costs without capture. `--events N` sets how many row events the log holds at least.
 
 mod common;
 
@@ -22,7 +22,8 @@ use relay_store::{BlockContext, Commit, EntryHeader, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 const CAPTURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mysql97/workload.binlog");
-const ROWS: u64 = 1_000_000;
+/// About two million rows.
+const EVENTS: u64 = 100_000;
 
 /// What a block repeats.
 #[derive(Default)]
@@ -43,10 +44,10 @@ impl BlockContext for Repeated {
 }
 
 fn main() {
-    let rows: u64 = argument("rows").map_or(ROWS, |n| n.parse().expect("--rows takes a number"));
+    let events: u64 = argument("events").map_or(EVENTS, |n| n.parse().expect("--events takes a number"));
     let dir = tempfile::tempdir().expect("a folder");
     let store = Store::open(dir.path(), StoreOptions { ballast_bytes: 0, ..StoreOptions::default() }).expect("a store");
-    fill(&store, rows);
+    fill(&store, events);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match (argument("brokers"), argument("topic")) {
         (Some(brokers), Some(topic)) => {
@@ -69,12 +70,12 @@ fn main() {
 }
 
 /// Appends the captured transactions again and again.
-fn fill(store: &Store, rows: u64) {
+fn fill(store: &Store, events: u64) {
     let file = std::fs::read(CAPTURED).unwrap_or_else(|e| panic!("{CAPTURED}: {e}"));
     let mut appender = store.appender().expect("the only one");
     let mut repeated = Repeated::default();
     let mut filled = 0;
-    while filled < rows {
+    while filled < events {
         let mut at = 4;
         while let Some(length) = file.get(at + 9..at + 13) {
             let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
