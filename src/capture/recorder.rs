@@ -124,7 +124,7 @@ impl Recorder {
         };
         let by_gtid = !matches!(point.from, DumpFrom::File { .. });
         let floor = checkpoint.filter(|checkpoint| by_gtid && checkpoint.server == server);
-        Ok(Self {
+        let mut recorder = Self {
             appender,
             selection,
             selection_text,
@@ -148,7 +148,10 @@ impl Recorder {
             unsubmitted: 0,
             ended: Ended::default(),
             floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
-        })
+        };
+        // What was read at the start must not be taken for the work of the first statement of the stream.
+        recorder.collect_versions();
+        Ok(recorder)
     }
 
     /// The appender, to move bytes to the writer.

@@ -355,7 +355,9 @@ fn a_killed_dump_goes_on_without_loss_or_repetition() {
         assert_eq!(count(&seen, writes), 5 * 20 + 1, "{name}, {lives} lives");
         let indexes: Vec<u32> = seen.iter().map(|s| s.tx_index).collect();
         let starts = seen.iter().filter(|s| s.is_begin()).count();
-        assert_eq!(starts, 6, "{name}");
+        let texts =
+            seen.iter().filter(|s| s.name() == "QUERY").map(|s| String::from_utf8_lossy(&s.body[19..]).into_owned());
+        assert_eq!(starts, 6, "{name}: {:?}", texts.collect::<Vec<_>>());
         assert_eq!(indexes.iter().filter(|i| **i == 0).count(), starts, "{name}");
         drop(captured.dir);
     }
