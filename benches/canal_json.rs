@@ -55,7 +55,7 @@ fn row(id: u64, version: u64) -> Image {
         let text: String = (0..8).map(|part| format!("{:016x}", mix(salt + part))).collect();
         text[..length].to_owned()
     };
-    let note = if id % 3 == 0 { None } else { text(&format!("naïve “note” \\{id}\n")) };
+    let note = if id.is_multiple_of(3) { None } else { text(&format!("naïve “note” \\{id}\n")) };
     image(&[
         le(id as i64, 8),
         le((mix(1) >> 33) as i64, 4),

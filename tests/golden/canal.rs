@@ -128,11 +128,14 @@ fn same(column: &ExpectedColumn, message: Option<&str>, server: Option<&str>) ->
     }
 }
 
+/// Rows of the table by key, as the server showed them.
+type Shown = BTreeMap<String, Vec<Option<String>>>;
+
 struct Consumer<'e> {
     case: &'e str,
     expected: &'e Expected,
     /// The table's states, each by the statement that made it.
-    states: Vec<(&'e str, BTreeMap<String, Vec<Option<String>>>)>,
+    states: Vec<(&'e str, Shown)>,
     reached: usize,
     table: BTreeMap<String, Row>,
     changed: bool,

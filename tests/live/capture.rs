@@ -342,7 +342,7 @@ fn a_killed_dump_goes_on_without_loss_or_repetition() {
             ));
             if round % 2 == 0 {
                 root.run(&format!("KILL {id}"));
-                let _ = wait_until("the life ends", PATIENCE, || life.thread.is_finished().then_some(()));
+                wait_until("the life ends", PATIENCE, || life.thread.is_finished().then_some(()));
                 assert!(life.thread.join().expect("no panic").is_err(), "{name}");
             } else {
                 life.stop().expect("an orderly end");
