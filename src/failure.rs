@@ -49,3 +49,19 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
         }
     }
 }
+
+/// An error with its causes, as one sentence.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let next = e.to_string();
+        // Transparent wrappers repeat what they wrap.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = e.source();
+    }
+    text
+}

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Retry, Window};
-use crate::failure::{Class, Exit, Failure};
+use crate::failure::{Class, Exit, Failure, chain};
 use crate::status::{Problem, State, Task, now_ms};
 
 /// The first delay; it doubles from there.
@@ -84,22 +84,6 @@ impl fmt::Display for Cause {
         f.write_str(&self.reason)?;
         self.next_step.as_ref().map_or(Ok(()), |step| write!(f, "; {step}"))
     }
-}
-
-/// An error with its causes, as one sentence.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let next = e.to_string();
-        // Transparent wrappers repeat what they wrap.
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = e.source();
-    }
-    text
 }
 
 /// How long a task's failures are retried, and whether it comes back by itself.

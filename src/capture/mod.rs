@@ -43,11 +43,11 @@ pub use error::CaptureError;
 
 use crate::binlog::event::Dialect;
 use crate::config::{Source, SourceStart};
+use crate::failure::chain;
 use crate::failure::{Class, Failure};
 use crate::log::{Checkpoint, kind};
 use crate::metrics::CaptureMetrics;
 use crate::status::{CaptureHandle, Server, State, now_us};
-use crate::supervisor::chain;
 use facts::ServerFacts;
 use follow::Follow;
 use position::{ResumePoint, choose};

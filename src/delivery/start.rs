@@ -32,7 +32,7 @@ async fn acked_before(context: &DeliveryContext) -> Result<Seq, DeliveryError> {
     match resolved {
         Ok(Ok(first)) => Ok(first.prev()),
         Ok(Err(error)) => {
-            Err(DeliveryError::Start { cursor: context.config.name.clone(), reason: crate::supervisor::chain(&error) })
+            Err(DeliveryError::Start { cursor: context.config.name.clone(), reason: crate::failure::chain(&error) })
         }
         Err(error) => Err(DeliveryError::Interrupted(error.to_string())),
     }
