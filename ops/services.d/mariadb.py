@@ -47,7 +47,7 @@ class MariaDb(MysqlFamily):
     def prepare(self):
         options = ["--user=root"] if os.geteuid() == 0 else []
         run("mariadb: initialise the data folder", [
-            "mariadb-install-db", "--no-defaults", f"--datadir={self.datadir}", "--skip-test-db",
+            "env", f"TMPDIR={self.temporary()}", "mariadb-install-db", "--no-defaults", f"--datadir={self.datadir}", "--skip-test-db",
             "--auth-root-authentication-method=normal", *options], self.log)
 
     def command(self):

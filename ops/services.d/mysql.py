@@ -51,9 +51,16 @@ class MysqlFamily(Server):
         path.write_text("\n".join(["SET sql_log_bin=0;", *statements]) + "\n")
         return path
 
+    def temporary(self):
+        """A folder for temporary tables: in a shared one, two servers have removed each other's."""
+        folder = self.dir / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def common_options(self):
         options = [
             f"--datadir={self.datadir}", f"--socket={self.socket()}", f"--pid-file={self.dir / 'pid'}",
+            f"--tmpdir={self.temporary()}",
             "--bind-address=127.0.0.1", f"--port={self.port()}", "--skip-name-resolve",
             "--log-bin=mysql-bin", "--binlog-format=ROW", "--binlog-row-image=FULL", "--binlog-checksum=CRC32",
             "--innodb-buffer-pool-size=64M", "--max-allowed-packet=1G", "--local-infile=1", "--max-connections=500",
