@@ -67,6 +67,7 @@ pub fn plan(old: &Config, new: &Config) -> Result<Plan, RestartNeeded> {
         ("source.url", old.source.url != new.source.url),
         ("source.server_id", old.source.server_id != new.source.server_id),
         ("source.resume", old.source.resume != new.source.resume),
+        ("source.timestamp_zone", old.source.timestamp_zone != new.source.timestamp_zone),
         ("log.dir", old.log.dir != new.log.dir),
         ("log.codec", old.log.codec != new.log.codec),
         ("log.commit_interval", old.log.commit_interval != new.log.commit_interval),
@@ -142,6 +143,12 @@ mod tests {
         let e = plan(&old, &new).unwrap_err();
         assert_eq!(e.fields, ["source.server_id", "log.dir"]);
         assert!(e.to_string().starts_with("source.server_id, log.dir cannot change"), "{e}");
+    }
+
+    #[test]
+    fn the_zone_of_timestamps_needs_a_restart() {
+        let e = plan(&config("", ""), &config("timestamp_zone = \"+08:00\"", "")).unwrap_err();
+        assert_eq!(e.fields, ["source.timestamp_zone"]);
     }
 
     #[test]

@@ -40,8 +40,7 @@ impl Failure for ZoneError {
     }
 
     fn next_step(&self) -> Option<String> {
-        let step =
-            "set source.timestamp_zone to an offset such as \"+08:00\" or a name such as \"Asia/Shanghai\", and reload";
+        let step = "set source.timestamp_zone to an offset such as \"+08:00\" or a name such as \"Asia/Shanghai\", and restart";
         matches!(self, Self::Unknown(_)).then(|| step.to_owned())
     }
 }
