@@ -82,6 +82,20 @@ pub(crate) async fn resumes_from_its_ack(destination: &impl Destination) {
     assert_eq!(destination.values(), values(1..=80));
 }
 
+/// What was given last is acked although nothing more comes.
+pub(crate) async fn acks_while_idle(destination: &impl Destination) {
+    let mut sink = destination.sink();
+    let opening = Opening::new("conformance", Seq::ZERO, Vec::new());
+    let progress = opening.progress.clone();
+    sink.open(opening).await.expect("open");
+    for first in (1..=191).step_by(10) {
+        sink.deliver(&numbered(destination.place(), first, 10)).await.expect("deliver");
+    }
+    let reached = tokio::time::timeout(Duration::from_secs(20), progress.reached(Seq(200))).await;
+    assert!(reached.is_ok(), "acked {} of 200 while idle", progress.acked());
+    sink.close().await.expect("close");
+}
+
 /// Entries without records move the ack.
 pub(crate) async fn covers_entries_without_records(destination: &impl Destination) {
     let mut sink = destination.sink();
@@ -140,6 +154,11 @@ macro_rules! conformance {
         #[tokio::test(flavor = "multi_thread")]
         async fn conforms_resumes_from_its_ack() {
             crate::sink::conformance::resumes_from_its_ack(&$make).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn conforms_acks_while_idle() {
+            crate::sink::conformance::acks_while_idle(&$make).await;
         }
 
         #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use relay_store::Seq;
 use tokio::task::JoinHandle;
@@ -30,11 +31,14 @@ enum Target {
     File(File),
 }
 
-/// A sync on its way: up to which seq and length it will have made the file durable.
-struct Syncing {
-    done: JoinHandle<io::Result<()>>,
-    seq: Seq,
+/// How far the file is written and synced; shared with the thread that syncs it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    written: Seq,
     length: u64,
+    synced_length: u64,
+    /// A thread syncs, and goes on until it has covered all that is written.
+    syncing: bool,
 }
 
 /// Writes each record's value as one line.
@@ -42,10 +46,8 @@ pub struct FileSink {
     path: PathBuf,
     target: Target,
     progress: Progress,
-    length: u64,
-    written: Seq,
-    syncing: Option<Syncing>,
-    synced_length: u64,
+    extent: Arc<Mutex<Extent>>,
+    syncing: Option<JoinHandle<()>>,
     lines: Vec<u8>,
 }
 
@@ -56,75 +58,90 @@ impl FileSink {
             path: config.path.clone(),
             target: Target::Closed,
             progress: Progress::default(),
-            length: 0,
-            written: Seq::ZERO,
+            extent: Arc::default(),
             syncing: None,
-            synced_length: 0,
             lines: Vec::new(),
         }
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> SinkError {
-        let reason = format!("{what} {}: {error}", self.path.display());
-        match error.kind() {
-            // Another path or other rights are needed; waiting brings neither.
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => {
-                SinkError::definite(reason).advise("create the folder, grant the rights or change `path`, then resume")
-            }
-            // A reader that went away does not come back.
-            io::ErrorKind::BrokenPipe => SinkError::definite(reason),
-            _ => SinkError::transient(reason),
-        }
+        failed(&self.path, what, error)
     }
 
-    /// Takes the result of the running sync when it has ended, or waits for it.
-    async fn settle(&mut self, wait: bool) -> Result<(), SinkError> {
-        let Some(syncing) = &mut self.syncing else { return Ok(()) };
-        if !wait && !syncing.done.is_finished() {
-            return Ok(());
-        }
-        let result = (&mut syncing.done).await;
-        let (seq, length) = (syncing.seq, syncing.length);
-        self.syncing = None;
-        match result {
-            Ok(Ok(())) => {
-                self.synced_length = length;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(self.failed("sync", &error)),
-            Err(error) => Err(SinkError::transient(format!("sync {}: {error}", self.path.display()))),
-        }
-        .inspect_err(|error| self.progress.fail(error.clone()))
-        .inspect(|()| debug_assert!(self.progress.acked() >= seq, "the sync acks before it ends"))
+    fn extent(&self) -> MutexGuard<'_, Extent> {
+        lock(&self.extent)
     }
 
+    /// Waits until all that is written is synced, or the sync has failed.
+    async fn settle(&mut self) -> Result<(), SinkError> {
+        if let Some(syncing) = self.syncing.take() {
+            syncing.await.map_err(|e| SinkError::transient(format!("sync {}: {e}", self.path.display())))?;
+        }
+        self.progress.failure().map_or(Ok(()), Err)
+    }
+
+    /// Sees to it that what is written is synced and then acked, also when nothing more comes.
     fn start_sync(&mut self) -> Result<(), SinkError> {
         let Target::File(file) = &self.target else { return Ok(()) };
-        if self.syncing.is_some() || self.written <= self.progress.acked() {
+        let mut extent = lock(&self.extent);
+        if extent.syncing || extent.written <= self.progress.acked() {
             return Ok(());
         }
-        if self.length == self.synced_length {
-            self.progress.ack(self.written);
+        if extent.length == extent.synced_length {
+            self.progress.ack(extent.written);
             return Ok(());
         }
         let file = file.try_clone().map_err(|e| self.failed("open", &e))?;
-        let (seq, length, progress) = (self.written, self.length, self.progress.clone());
-        let done = tokio::task::spawn_blocking(move || {
-            file.sync_data()?;
-            // IMPORTANT: the ack comes after the sync, with the length that the sync covered; the other order would
-            // let a power cut take acked lines.
-            progress.ack_with(seq, length.to_be_bytes().to_vec());
-            Ok(())
-        });
-        self.syncing = Some(Syncing { done, seq, length });
+        extent.syncing = true;
+        let (shared, progress, path) = (Arc::clone(&self.extent), self.progress.clone(), self.path.clone());
+        self.syncing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = sync_all_written(&file, &shared, &progress) {
+                progress.fail(failed(&path, "sync", &error));
+            }
+        }));
         Ok(())
+    }
+}
+
+/// Syncs until nothing more is written, acking after each sync what it covered.
+fn sync_all_written(file: &File, shared: &Mutex<Extent>, progress: &Progress) -> io::Result<()> {
+    loop {
+        let Extent { written, length, .. } = *lock(shared);
+        // After a failure `syncing` stays set: the sink is at its end, and a second sync might hide what was lost.
+        file.sync_data()?;
+        // IMPORTANT: the ack comes after the sync, with the length that the sync covered; the other order would
+        // let a power cut take acked lines.
+        progress.ack_with(written, length.to_be_bytes().to_vec());
+        let mut extent = lock(shared);
+        extent.synced_length = length;
+        if extent.written == written {
+            extent.syncing = false;
+            return Ok(());
+        }
+    }
+}
+
+fn lock(extent: &Mutex<Extent>) -> MutexGuard<'_, Extent> {
+    extent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(path: &Path, what: &str, error: &io::Error) -> SinkError {
+    let reason = format!("{what} {}: {error}", path.display());
+    match error.kind() {
+        // Another path or other rights are needed; waiting brings neither.
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => {
+            SinkError::definite(reason).advise("create the folder, grant the rights or change `path`, then resume")
+        }
+        // A reader that went away does not come back.
+        io::ErrorKind::BrokenPipe => SinkError::definite(reason),
+        _ => SinkError::transient(reason),
     }
 }
 
 impl Sink for FileSink {
     async fn open(&mut self, opening: Opening) -> Result<(), SinkError> {
         self.progress = opening.progress;
-        self.written = opening.acked;
+        self.extent = Arc::new(Mutex::new(Extent { written: opening.acked, ..Extent::default() }));
         if self.path == Path::new(STDOUT) {
             self.target = Target::Stdout;
             return Ok(());
@@ -152,13 +169,21 @@ impl Sink for FileSink {
             ))
             .advise("give the file back, or reset the cursor to write it again"));
         }
-        (self.length, self.synced_length) = (length, length);
+        {
+            let mut extent = self.extent();
+            (extent.length, extent.synced_length) = (length, length);
+        }
         self.target = Target::File(file);
         Ok(())
     }
 
     async fn deliver(&mut self, batch: &Batch) -> Result<Ack, SinkError> {
-        self.settle(self.length - self.synced_length > UNSYNCED_BYTES_MAX).await?;
+        let Extent { length, synced_length, .. } = *self.extent();
+        if length - synced_length > UNSYNCED_BYTES_MAX {
+            self.settle().await?;
+        } else if let Some(error) = self.progress.failure() {
+            return Err(error);
+        }
         self.lines.clear();
         for value in batch.records.iter().filter_map(|record| record.value) {
             self.lines.extend_from_slice(batch.get(value));
@@ -180,8 +205,11 @@ impl Sink for FileSink {
             self.progress.fail(error.clone());
             return Err(error);
         }
-        self.length += length;
-        self.written = batch.last;
+        {
+            let mut extent = self.extent();
+            extent.length += length;
+            extent.written = batch.last;
+        }
         match self.target {
             Target::Stdout | Target::Stream(_) => self.progress.ack(batch.last),
             Target::File(_) | Target::Closed => self.start_sync()?,
@@ -190,12 +218,7 @@ impl Sink for FileSink {
     }
 
     async fn close(&mut self) -> Result<Ack, SinkError> {
-        // The second round covers what was written while the first sync ran.
-        for _ in 0..2 {
-            self.settle(true).await?;
-            self.start_sync()?;
-        }
-        self.settle(true).await?;
+        self.settle().await?;
         self.target = Target::Closed;
         Ok(self.progress.take_ack())
     }
