@@ -330,6 +330,11 @@ impl<'a> RowImage<'a> {
         self.columns
     }
 
+    /// Bytes of its values, their lengths included.
+    pub fn size(&self) -> usize {
+        self.values.len()
+    }
+
     /// Which columns the image holds.
     pub fn present(&self) -> ColumnSet<'a> {
         self.present
@@ -378,7 +383,8 @@ pub struct Cells<'a> {
 impl<'a> Iterator for Cells<'a> {
     type Item = Result<Cell<'a>>;
 
-    #[inline]
+    // A cell that goes through memory costs more than what is done with it.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let index = self.index;

@@ -179,14 +179,27 @@ impl DateTime {
 
     /// Appends `YYYY-MM-DD HH:MM:SS[.ffffff]`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.date.write(out);
-        out.push(b' ');
-        push_digits(self.hour.into(), 2, out);
-        out.push(b':');
-        push_digits(self.minute.into(), 2, out);
-        out.push(b':');
-        push_digits(self.second.into(), 2, out);
-        write_fraction(self.micros, self.fsp, out);
+        let mut text = [0; Self::LONGEST];
+        let len = self.write_to(&mut text);
+        out.extend_from_slice(&text[..len]);
+    }
+
+    /// Bytes of the longest text.
+    pub(crate) const LONGEST: usize = 26;
+
+    /// Puts `YYYY-MM-DD HH:MM:SS[.ffffff]` at the start of `text`, in place of all of it; returns its length.
+    #[inline]
+    pub(crate) fn write_to(&self, text: &mut [u8; Self::LONGEST]) -> usize {
+        let [y, e, a, r] = four_digits(self.date.year);
+        let ([m, n], [d, f]) = (two_digits(self.date.month), two_digits(self.date.day));
+        let ([h, i], [j, k], [s, t]) = (two_digits(self.hour), two_digits(self.minute), two_digits(self.second));
+        let micros = self.micros % 1_000_000;
+        let [[u, v], [w, x], [o, p]] = [micros / 10_000, micros / 100 % 100, micros % 100].map(|v| two_digits(v as u8));
+        let (date, time) = ([y, e, a, r, b'-', m, n, b'-', d, f], [b' ', h, i, b':', j, k, b':', s, t]);
+        text[..10].copy_from_slice(&date);
+        text[10..19].copy_from_slice(&time);
+        text[19..].copy_from_slice(&[b'.', u, v, w, x, o, p]);
+        if self.fsp > 0 { 20 + usize::from(self.fsp.min(6)) } else { 19 }
     }
 
     /// From the server's packed form: `year*13+month:17 day:5 hour:5 minute:6 second:6 micros:24`.
@@ -206,7 +219,7 @@ impl DateTime {
 
     /// DATETIME2: 5 bytes big-endian offset by 2^39, then the fraction.
     #[inline]
-    pub(super) fn from_wire2(b: &[u8], fsp: u8) -> DateTime {
+    pub(crate) fn from_wire2(b: &[u8], fsp: u8) -> DateTime {
         let (int, fraction) = b.split_at(b.len().min(5));
         let int = be(int) & 0x7F_FFFF_FFFF;
         DateTime::from_packed(int << 24 | u64::from(fraction_micros(fraction)), fsp)
@@ -274,7 +287,7 @@ impl Timestamp {
     /// TIMESTAMP2: 4 bytes big-endian, then the fraction. Old TIMESTAMP: 4 bytes little-endian; in MariaDB with a
     /// fraction it is laid out as TIMESTAMP2, its fraction in units of the last digit.
     #[inline]
-    pub(super) fn from_wire(b: &[u8], wire: WireType, fsp: u8) -> Timestamp {
+    pub(crate) fn from_wire(b: &[u8], wire: WireType, fsp: u8) -> Timestamp {
         let (seconds, fraction) = b.split_at(b.len().min(4));
         if wire == WireType::TIMESTAMP2 {
             return Timestamp { seconds: be(seconds) as u32, micros: fraction_micros(fraction), fsp };
@@ -285,6 +298,19 @@ impl Timestamp {
         let micros = (be(fraction) as u32).saturating_mul(10u32.pow(6 - u32::from(fsp.min(6))));
         Timestamp { seconds: be(seconds) as u32, micros, fsp }
     }
+}
+
+/// The last two decimal digits.
+#[inline]
+fn two_digits(v: u8) -> [u8; 2] {
+    [b'0' + v / 10 % 10, b'0' + v % 10]
+}
+
+/// The last four decimal digits.
+#[inline]
+fn four_digits(v: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (two_digits((v / 100 % 100) as u8), two_digits((v % 100) as u8));
+    [a, b, c, d]
 }
 
 /// Appends `.` and the first `fsp` digits of the microseconds.

@@ -64,12 +64,7 @@ impl<'a> Value<'a> {
         let meta = column.meta();
         Ok(match column.wire() {
             WireType::LONG | WireType::LONGLONG | WireType::TINY | WireType::SHORT | WireType::INT24 => {
-                let (value, bits) = little_endian(bytes);
-                if column.unsigned == Some(true) {
-                    Value::UInt(value)
-                } else {
-                    Value::Int((value << (64 - bits)) as i64 >> (64 - bits))
-                }
+                if column.unsigned == Some(true) { Value::UInt(unsigned(bytes)) } else { Value::Int(signed(bytes)) }
             }
             WireType::STRING
             | WireType::VARCHAR
@@ -107,6 +102,19 @@ impl<'a> Value<'a> {
             WireType(other) => return Err(DecodeError::Unsupported { what: "column type", value: other.into() }),
         })
     }
+}
+
+/// A little-endian number of up to eight bytes.
+#[inline]
+pub(crate) fn unsigned(bytes: &[u8]) -> u64 {
+    little_endian(bytes).0
+}
+
+/// A little-endian number of up to eight bytes, the highest bit its sign.
+#[inline]
+pub(crate) fn signed(bytes: &[u8]) -> i64 {
+    let (value, bits) = little_endian(bytes);
+    (value << (64 - bits)) as i64 >> (64 - bits)
 }
 
 /// The number and its width in bits, 8 to 64.

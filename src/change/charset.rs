@@ -110,6 +110,16 @@ impl Charset {
         matches!(self.decoder, Decoder::Binary)
     }
 
+    /// Whether bytes below 0x80 are ASCII, wherever they stand between others of their kind.
+    pub(crate) fn holds_ascii(&self) -> bool {
+        !matches!(self.decoder, Decoder::Swe7 | Decoder::Whole(_) | Decoder::Utf32)
+    }
+
+    /// Whether text is UTF-8 already.
+    pub(crate) fn is_utf8(&self) -> bool {
+        matches!(self.decoder, Decoder::Utf8)
+    }
+
     /// Greatest number of bytes of one character, by which table maps state the lengths of text columns.
     pub fn max_bytes(&self) -> u32 {
         match self.name {
@@ -122,8 +132,9 @@ impl Charset {
 
     /// Decodes `bytes`, borrowing them where they are UTF-8 already. Bytes of [`Charset::BINARY`] are taken as UTF-8.
     pub fn decode<'a>(&self, bytes: &'a [u8], scratch: &'a mut String) -> Text<'a> {
-        let ascii_superset = !matches!(self.decoder, Decoder::Swe7 | Decoder::Whole(_) | Decoder::Utf32);
-        if ascii_superset && let Ok(text) = std::str::from_utf8(bytes) {
+        if self.holds_ascii()
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
             let as_is = matches!(self.decoder, Decoder::Utf8 | Decoder::Binary) || text.is_ascii();
             if as_is {
                 return Text { text, bad: false };

@@ -10,14 +10,19 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::json::{write_escaped, write_string};
+use super::json::write_string;
+use super::number;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
+use super::window::Window;
+use crate::binlog::column::WireType;
 use crate::binlog::rows::Cells;
+use crate::binlog::time::{DateTime, Timestamp};
+use crate::binlog::value;
 use crate::binlog::{Cell, DecodeError, RowImage, Value};
 use crate::change::plan::TablePlan;
 use crate::change::schema::Column;
 use crate::change::{DdlChange, Op, RowChange, RowsChange, RowsError};
-use fragments::Fragments;
+use fragments::{Fragments, Way};
 
 /// What `old` holds of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -161,42 +166,45 @@ impl CanalJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let columns = &rows.plan.columns;
-        out.extend_from_slice(b"{\"data\":[");
+        let values: usize = packed.iter().filter_map(RowChange::image).map(|image| image.size()).sum();
+        let mut out = Window::new(out, fragments.frame + values);
+        out.put(b"{\"data\":[");
         for (place, row) in packed.iter().enumerate() {
             if place > 0 {
-                out.push(b',');
+                out.put(b",");
             }
-            self.write_data(fragments, columns, row, out)?;
+            self.write_data(fragments, columns, row, &mut out)?;
         }
-        out.extend_from_slice(&fragments.database);
-        write_number(u64::from(rows.place.timestamp) * 1000, out);
-        out.extend_from_slice(b",\"gtid\":\"");
+        out.put_slice(&fragments.database);
+        out.put_number(u64::from(rows.place.timestamp) * 1000);
+        out.put(b",\"gtid\":\"");
         if !rows.snapshot {
-            write_escaped(&rows.tx.gtid, out);
+            out.put_text(&rows.tx.gtid);
         }
-        out.extend_from_slice(b"\",\"id\":");
-        write_number(rows.seq.0, out);
-        out.extend_from_slice(&fragments.mysql_type);
+        out.put(b"\",\"id\":");
+        out.put_number(rows.seq.0);
+        out.put_slice(&fragments.mysql_type);
         if rows.op == Op::Update {
-            out.push(b'[');
+            out.put(b"[");
             for (place, row) in packed.iter().enumerate() {
                 if place > 0 {
-                    out.push(b',');
+                    out.put(b",");
                 }
-                self.write_old(fragments, columns, row, out)?;
+                self.write_old(fragments, columns, row, &mut out)?;
             }
-            out.push(b']');
+            out.put(b"]");
         } else {
-            out.extend_from_slice(b"null");
+            out.put(b"null");
         }
-        out.extend_from_slice(&fragments.keys_and_table);
-        write_number(now_ms, out);
-        out.extend_from_slice(match (rows.op, rows.snapshot, self.snapshot_type) {
-            (Op::Insert, true, SnapshotType::Init) => b",\"type\":\"INIT\"}",
-            (Op::Insert, ..) => b",\"type\":\"INSERT\"}",
-            (Op::Update, ..) => b",\"type\":\"UPDATE\"}",
-            (Op::Delete, ..) => b",\"type\":\"DELETE\"}",
-        });
+        out.put_slice(&fragments.keys_and_table);
+        out.put_number(now_ms);
+        match (rows.op, rows.snapshot, self.snapshot_type) {
+            (Op::Insert, true, SnapshotType::Init) => out.put(b",\"type\":\"INIT\"}"),
+            (Op::Insert, ..) => out.put(b",\"type\":\"INSERT\"}"),
+            (Op::Update, ..) => out.put(b",\"type\":\"UPDATE\"}"),
+            (Op::Delete, ..) => out.put(b",\"type\":\"DELETE\"}"),
+        }
+        out.finish();
         Ok(())
     }
 
@@ -207,9 +215,9 @@ impl CanalJson {
         fragments: &Fragments,
         columns: &[Column],
         row: &RowChange<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Window<'_>,
     ) -> Result<(), FormatError> {
-        let start = out.len();
+        let start = out.at();
         match (row.before, row.after) {
             (Some(before), Some(after)) if !after.present().is_full() => {
                 let (mut before, mut after) = (Lockstep::new(before), Lockstep::new(after));
@@ -237,10 +245,21 @@ impl CanalJson {
         fragments: &Fragments,
         columns: &[Column],
         row: &RowChange<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Window<'_>,
     ) -> Result<(), FormatError> {
-        let start = out.len();
+        let start = out.at();
         if let (Some(before), Some(after)) = (row.before, row.after) {
+            if self.old == OldColumns::Changed && before.present().is_full() && after.present().is_full() {
+                for (was, now) in before.cells().zip(after.cells()) {
+                    let was = was.map_err(|source| row_error(row, source))?;
+                    let now = now.map_err(|source| row_error(row, source))?;
+                    if self.differs(columns, &was, Some(&now))? {
+                        self.write_cell(fragments, columns, row, &was, out)?;
+                    }
+                }
+                close_object(start, out);
+                return Ok(());
+            }
             let mut changed = Lockstep::new(after);
             for cell in before.cells() {
                 let cell = cell.map_err(|source| row_error(row, source))?;
@@ -258,20 +277,19 @@ impl CanalJson {
     }
 
     /// Whether a column changed: its bytes differ; for documents, whose binary form is not unique, their text.
-    fn differs(&mut self, columns: &[Column], was: &Cell<'_>, now: Option<&Cell<'_>>) -> Result<bool, FormatError> {
+    fn differs<'a>(&mut self, columns: &[Column], was: &Cell<'a>, now: Option<&Cell<'a>>) -> Result<bool, FormatError> {
         // A column that the after image lacks did not change.
         let Some(now) = now else { return Ok(false) };
         let column = column(columns, was.index)?;
         let (was_value, now_value) = match (was.bytes, now.bytes) {
             (None, None) => return Ok(false),
             (None, Some(_)) | (Some(_), None) => return Ok(true),
-            (Some(was_bytes), Some(now_bytes)) => {
-                let now_value = now.value().map_err(|source| value_error(column, source))?;
-                match now_value {
-                    Value::JsonDiff(_) | Value::Json(_) => {}
-                    _ => return Ok(was_bytes != now_bytes),
-                }
-                (was.value().map_err(|source| value_error(column, source))?, now_value)
+            (Some(was_bytes), Some(now_bytes)) if now.column.wire() != WireType::JSON => {
+                return Ok(was_bytes != now_bytes);
+            }
+            (Some(_), Some(_)) => {
+                let value = |cell: &Cell<'a>| cell.value().map_err(|source| value_error(column, source));
+                (value(was)?, value(now)?)
             }
         };
         let (mut old, mut new) = (Vec::new(), Vec::new());
@@ -290,19 +308,73 @@ impl CanalJson {
         columns: &[Column],
         row: &RowChange<'_>,
         cell: &Cell<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Window<'_>,
     ) -> Result<(), FormatError> {
+        let Some(member) = fragments.columns.get(cell.index).and_then(Option::as_ref) else { return Ok(()) };
         let column = column(columns, cell.index)?;
-        let Some(name) = &fragments.names[cell.index] else { return Ok(()) };
-        out.extend_from_slice(name);
-        match cell.value().map_err(|source| value_error(column, source))? {
+        out.put_piece(&member.name);
+        let start = out.at();
+        let Some(bytes) = cell.bytes else {
+            out.back_to(start - 1);
+            out.put(b"null");
+            return Ok(());
+        };
+        match &member.way {
+            Way::Unsigned => out.put_number(value::unsigned(bytes)),
+            Way::Signed => out.put_signed(value::signed(bytes)),
+            way @ (Way::Utf8 | Way::AsciiSuperset) => {
+                let put = out.put_plain(bytes);
+                if put < bytes.len() {
+                    // What was put is ASCII, so that the rest begins with a character.
+                    match std::str::from_utf8(&bytes[put..]) {
+                        Ok(rest) if matches!(way, Way::Utf8) => out.put_escaped(rest),
+                        _ => return self.write_value(column, row, cell, start - 1, out),
+                    }
+                }
+            }
+            Way::Label(labels) => match labels.get((value::unsigned(bytes) as usize).wrapping_sub(1)) {
+                Some(label) => out.put_piece(label),
+                None => return self.write_value(column, row, cell, start - 1, out),
+            },
+            Way::DateTime(fsp) => {
+                let moment = DateTime::from_wire2(bytes, *fsp);
+                out.put_with(|to| moment.write_to(to));
+            }
+            Way::Timestamp(fsp) => {
+                let moment = Timestamp::from_wire(bytes, WireType::TIMESTAMP2, *fsp);
+                let moment = self.renderer.local(moment);
+                out.put_with(|to| moment.write_to(to));
+            }
+            Way::Double => {
+                match number::plain_double(f64::from_bits(value::unsigned(bytes)), &mut ryu::Buffer::new()) {
+                    Some(text) => out.put_short(text),
+                    None => return self.write_value(column, row, cell, start - 1, out),
+                }
+            }
+            Way::Value => return self.write_value(column, row, cell, start - 1, out),
+        }
+        out.put(b"\"");
+        Ok(())
+    }
+
+    /// Writes a value of any kind, its quotes included, from `start` on.
+    fn write_value(
+        &mut self,
+        column: &Column,
+        row: &RowChange<'_>,
+        cell: &Cell<'_>,
+        start: usize,
+        out: &mut Window<'_>,
+    ) -> Result<(), FormatError> {
+        out.back_to(start);
+        out.append(|out| match cell.value().map_err(|source| value_error(column, source))? {
             Value::JsonDiff(diff) => {
                 let base = row.before.map_or(Ok(None), |before| before.get(cell.index));
                 let base = base.map_err(|source| value_error(column, source))?;
                 self.renderer.write_json_diff(column, base.as_ref(), diff, out)
             }
             value => self.renderer.write_json(column, &value, out),
-        }
+        })
     }
 
     /// The table's ready bytes, out of `last` when they were used last.
@@ -386,12 +458,14 @@ fn value_error(column: &Column, source: DecodeError) -> FormatError {
 }
 
 /// Makes an object of members that were each written with a comma in front.
-fn close_object(start: usize, out: &mut Vec<u8>) {
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
+#[inline]
+fn close_object(start: usize, out: &mut Window<'_>) {
+    if out.at() == start {
+        out.put(b"{");
+    } else {
+        out.set(start, b'{');
     }
-    out.push(b'}');
+    out.put(b"}");
 }
 
 fn write_number(number: u64, out: &mut Vec<u8>) {

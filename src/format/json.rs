@@ -74,14 +74,33 @@ fn first_of(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&b| ESCAPE[usize::from(b)] != 0)
 }
 
-fn write_escape(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Writes what stands for one byte of UTF-8 in a string to the start of `to`; returns its length, at most 6.
+#[inline]
+pub(super) fn escape_into(byte: u8, to: &mut [u8]) -> usize {
     match ESCAPE[usize::from(byte)] {
-        b'u' => {
-            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&digits);
+        0 => {
+            to[0] = byte;
+            1
         }
+        b'u' => {
+            to[..6].copy_from_slice(&unicode_escape(byte));
+            6
+        }
+        letter => {
+            to[..2].copy_from_slice(&[b'\\', letter]);
+            2
+        }
+    }
+}
+
+fn unicode_escape(byte: u8) -> [u8; 6] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    [b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    match ESCAPE[usize::from(byte)] {
+        b'u' => out.extend_from_slice(&unicode_escape(byte)),
         letter => out.extend_from_slice(&[b'\\', letter]),
     }
 }

@@ -163,6 +163,12 @@ impl Renderer {
         self.enums
     }
 
+    /// A moment as it is shown: in the rendering zone.
+    #[inline]
+    pub(super) fn local(&mut self, moment: Timestamp) -> DateTime {
+        local(&mut self.zone, moment)
+    }
+
     /// Appends a value as a JSON string, or `null`.
     ///
     /// # Errors

@@ -1,18 +1,27 @@
 //! What is the same for all messages of a table's shape, rendered once.
 
+use crate::binlog::column::{ColumnDef, WireType};
 use crate::change::column_type::ColumnType;
 use crate::change::plan::TablePlan;
 use crate::change::schema::Column;
 use crate::format::json::{write_escaped, write_string};
 use crate::format::text::EnumForm;
+use crate::format::window::Piece;
+
+/// Room for the numbers and words that come between the fragments.
+const FRAME: usize = 192;
+/// How much longer than its bytes in the row a value's text usually is, quotes included.
+const VALUE: usize = 24;
 
 /// Ready bytes of one plan's messages.
 #[derive(Debug)]
 pub(super) struct Fragments {
     /// The plan's id.
     pub(super) plan: u64,
-    /// `,"name":` of each column; none for those that are not written.
-    pub(super) names: Vec<Option<Box<[u8]>>>,
+    /// Each column; none for those that are not written.
+    pub(super) columns: Vec<Option<Member>>,
+    /// Bytes of a message but for its values.
+    pub(super) frame: usize,
     /// From the end of `data` to the number of `es`.
     pub(super) database: Vec<u8>,
     /// From the number of `id` to the value of `old`.
@@ -21,21 +30,85 @@ pub(super) struct Fragments {
     pub(super) keys_and_table: Vec<u8>,
 }
 
+/// A column as a member of `data` and `old`.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// `,"name":"`, its value's first quote included.
+    pub(super) name: Piece,
+    /// How its bytes become text.
+    pub(super) way: Way,
+}
+
+/// The short ways from the bytes of a column's values to their text, chosen once.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// An integer without a sign.
+    Unsigned,
+    /// An integer with a sign.
+    Signed,
+    /// UTF-8.
+    Utf8,
+    /// Text of another character set in which ASCII is ASCII.
+    AsciiSuperset,
+    /// ENUM by its labels, which stand here as they are written, from the number 1.
+    Label(Box<[Piece]>),
+    /// DATETIME with so many digits of fraction.
+    DateTime(u8),
+    /// TIMESTAMP with so many digits of fraction.
+    Timestamp(u8),
+    /// DOUBLE.
+    Double,
+    /// The long way, by a typed value.
+    Value,
+}
+
+impl Way {
+    fn of(column: &Column, def: &ColumnDef, enums: EnumForm) -> Self {
+        match (def.wire(), column.kind) {
+            (WireType::TINY | WireType::SHORT | WireType::INT24 | WireType::LONG | WireType::LONGLONG, _) => {
+                if def.unsigned == Some(true) { Way::Unsigned } else { Way::Signed }
+            }
+            (
+                WireType::STRING
+                | WireType::VARCHAR
+                | WireType::VAR_STRING
+                | WireType::TINY_BLOB
+                | WireType::BLOB
+                | WireType::MEDIUM_BLOB
+                | WireType::LONG_BLOB,
+                ColumnType::Char { .. } | ColumnType::VarChar { .. } | ColumnType::Text { .. },
+            ) => match column.charset {
+                charset if charset.is_utf8() => Way::Utf8,
+                charset if charset.holds_ascii() => Way::AsciiSuperset,
+                _ => Way::Value,
+            },
+            (WireType::ENUM, _) if enums == EnumForm::Label => {
+                let escaped = |label: &str| {
+                    let mut text = Vec::new();
+                    write_escaped(label, &mut text);
+                    Piece::new(&text)
+                };
+                Way::Label(column.labels.iter().map(|label| escaped(label)).collect())
+            }
+            (WireType::DATETIME2, _) => Way::DateTime(def.meta() as u8),
+            (WireType::TIMESTAMP2, _) => Way::Timestamp(def.meta() as u8),
+            (WireType::DOUBLE, _) => Way::Double,
+            _ => Way::Value,
+        }
+    }
+}
+
 impl Fragments {
     pub(super) fn new(plan: &TablePlan, emit_hidden: bool, enums: EnumForm) -> Self {
         let written = |column: &&Column| emit_hidden || !column.hidden;
-        let names = plan
-            .columns
-            .iter()
-            .map(|column| {
-                written(&column).then(|| {
-                    let mut name = vec![b','];
-                    write_string(&column.name, &mut name);
-                    name.push(b':');
-                    name.into_boxed_slice()
-                })
-            })
-            .collect();
+        let member = |(column, def): (&Column, &ColumnDef)| {
+            let mut name = vec![b','];
+            write_string(&column.name, &mut name);
+            name.extend_from_slice(b":\"");
+            Member { name: Piece::new(&name), way: Way::of(column, def, enums) }
+        };
+        let columns = plan.columns.iter().zip(&plan.defs);
+        let columns: Vec<_> = columns.map(|column| written(&column.0).then(|| member(column))).collect();
 
         let mut database = b"],\"database\":".to_vec();
         write_string(&plan.name.database, &mut database);
@@ -68,7 +141,9 @@ impl Fragments {
         rest.extend_from_slice(b"},\"table\":\"");
         write_escaped(&plan.name.table, &mut rest);
         rest.extend_from_slice(b"\",\"ts\":");
-        Self { plan: plan.id, names, database, mysql_type, keys_and_table: rest }
+        let names: usize = columns.iter().flatten().map(|column| column.name.len() + VALUE).sum();
+        let frame = FRAME + names + database.len() + mysql_type.len() + rest.len();
+        Self { plan: plan.id, columns, frame, database, mysql_type, keys_and_table: rest }
     }
 }
 
