@@ -12,7 +12,16 @@ use crate::error::{OpenError, StorageError};
 /// Held as long as the store is open.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    _file: File,
+    file: File,
+}
+
+/// Unlocks by name: closing alone would leave the lock with a child process that is just being started and still has
+/// a copy of every open file.
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // Nothing is left to do when it fails: the kernel drops the lock with the last copy of the file.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl LockFile {
@@ -33,7 +42,7 @@ impl LockFile {
         }
         // Only for the message another process gives; a full disk must not keep the store from opening.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(LockFile { _file: file })
+        Ok(LockFile { file })
     }
 }
 
@@ -43,7 +52,7 @@ pub(crate) fn is_refused(error: &std::io::Error) -> bool {
 }
 
 /// Keeps a stopped store from being opened for as long as the file lives; changes nothing, so a read-only disk will do.
-pub(crate) fn hold_shared(dir: &Path) -> Result<Option<File>, OpenError> {
+pub(crate) fn hold_shared(dir: &Path) -> Result<Option<LockFile>, OpenError> {
     let path = dir.join("LOCK");
     let mut file = match File::open(&path) {
         Ok(file) => file,
@@ -51,7 +60,7 @@ pub(crate) fn hold_shared(dir: &Path) -> Result<Option<File>, OpenError> {
         Err(error) => return Err(StorageError::io("open lock file", &path, error).into()),
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(LockFile { file })),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { dir: dir.to_owned(), pid: read_pid(&mut file) }),
         Err(errno) => Err(StorageError::io("lock", &path, errno.into()).into()),
     }
