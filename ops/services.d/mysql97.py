@@ -36,7 +36,7 @@ ACCOUNTS = [
 class Mysql97(MysqlFamily):
     name = "mysql97"
     prefix = "MYSQL97"
-    server_id = 1
+    server_id = 97
 
     def fetch(self):
         self.need_client()
@@ -92,7 +92,7 @@ class Mysql97Second(Mysql97):
 
     name = "mysql97-second"
     prefix = "MYSQL97_SECOND"
-    server_id = 2
+    server_id = 98
     follows = "mysql97"
 
     def addresses(self):
