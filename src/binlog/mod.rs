@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`event`] | headers, checksums, the format description, the control events |
 //! | [`gtid`] | GTID sets of both dialects |
-//! | [`table_map`], [`column`] | which table the rows belong to, how its columns lie in them and what is known of them |
+//! | [`table_map`], [`column`](mod@column) | which table the rows belong to, how its columns lie in them and what is known of them |
 //! | [`rows`] | rows events to row images; cells that are cheap to pass by |
 //! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
 //! | [`json`], [`float`] | the server's binary JSON to the text it prints, partial updates applied |

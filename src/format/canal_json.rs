@@ -1,6 +1,6 @@
 //! Canal JSON: one compact object a message, keys in alphabetical order, every column value a string or null.
 //!
-//! What is the same for all rows of a table's shape is rendered once ([`fragments`]); a row then costs its values.
+//! What is the same for all rows of a table's shape is rendered once (`fragments`); a row then costs its values.
 
 mod fragments;
 
