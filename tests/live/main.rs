@@ -10,6 +10,7 @@ mod binlog_rows;
 mod capture;
 mod check;
 mod hosts;
+mod idle;
 mod kafka;
 mod outage;
 mod pipeline;
