@@ -32,7 +32,8 @@ pub struct CaptureMetrics {
     pub abandoned: Counter,
     /// Lives of the capture task that ended in a failure.
     pub failures: Counter,
-    /// From the receipt of a commit event until it is durable, in seconds.
+    /// From the receipt of a commit event until it is durable, in seconds; of one commit at a time, so that a busy stream
+    /// is sampled.
     pub commit_latency: Histogram,
 }
 
@@ -51,6 +52,8 @@ pub struct DeliveryMetrics {
     pub resent: Counter,
     /// Rows kept back because their table is parked.
     pub parked_rows: Counter,
+    /// Texts with bytes that their character set does not have, replaced on the way; also of what is sent again.
+    pub bad_text: Counter,
     /// Lives of the delivery that ended in a failure.
     pub failures: Counter,
     /// From the source's commit until the sink's ack, in seconds.
@@ -107,6 +110,7 @@ struct DeliveryFamilies {
     bytes: CounterFamily,
     resent: CounterFamily,
     parked_rows: CounterFamily,
+    bad_text: CounterFamily,
     failures: CounterFamily,
     latency: HistogramFamily,
 }
@@ -150,6 +154,7 @@ impl Metrics {
             bytes: f.bytes.get_or_create(&label).clone(),
             resent: f.resent.get_or_create(&label).clone(),
             parked_rows: f.parked_rows.get_or_create(&label).clone(),
+            bad_text: f.bad_text.get_or_create(&label).clone(),
             failures: f.failures.get_or_create(&label).clone(),
             latency: f.latency.get_or_create(&label).clone(),
         }
@@ -185,7 +190,7 @@ fn register_capture(root: &mut Registry) -> CaptureMetrics {
     r.register_with_unit("received", "Bytes received from the server", Unit::Bytes, m.bytes.clone());
     r.register("abandoned_transactions", "Transactions cut off and abandoned in the log", m.abandoned.clone());
     r.register("failures", "Failures that ended a life of capture", m.failures.clone());
-    let help = "From the receipt of a commit until it is durable";
+    let help = "From the receipt of a commit until it is durable, sampled one at a time";
     r.register_with_unit("commit_latency", help, Unit::Seconds, m.commit_latency.clone());
     m
 }
@@ -198,6 +203,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
         bytes: Family::default(),
         resent: Family::default(),
         parked_rows: Family::default(),
+        bad_text: Family::default(),
         failures: Family::default(),
         latency: Family::new_with_constructor(latency_histogram),
     };
@@ -208,6 +214,11 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
     r.register_with_unit("sent", "Bytes of records acknowledged", Unit::Bytes, f.bytes.clone());
     r.register("resent_records", "Records that were sent again", f.resent.clone());
     r.register("parked_rows", "Rows kept back for a parked table", f.parked_rows.clone());
+    r.register(
+        "bad_text",
+        "Texts of which bytes were replaced, because their character set lacks them",
+        f.bad_text.clone(),
+    );
     r.register("failures", "Failures that ended a life of a delivery", f.failures.clone());
     let help = "From the source's commit until the sink's ack";
     r.register_with_unit("latency", help, Unit::Seconds, f.latency.clone());
