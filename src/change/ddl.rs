@@ -50,7 +50,7 @@ pub enum Kind {
     DropIndex,
     /// DROP TABLE.
     Erase,
-    /// TRUNCATE TABLE.
+    /// TRUNCATE TABLE, and DELETE of a whole table.
     Truncate,
     /// Anything else: databases, views, routines, accounts.
     Query,
@@ -266,6 +266,13 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
         cursor.take("TABLE");
         let table = cursor.object()?;
         return Ok(Ddl::one(Kind::Truncate, &table, Vec::new()));
+    }
+    if cursor.take_all(&["DELETE", "FROM"]) {
+        // All of a table: what a server writes for a MEMORY table that its restart has emptied.
+        let table = cursor.object()?;
+        if cursor.at_end() {
+            return Ok(Ddl::one(Kind::Truncate, &table, Vec::new()));
+        }
     }
     Ok(Ddl::other(cursor.default_database(), ""))
 }
