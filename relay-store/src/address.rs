@@ -119,6 +119,8 @@ pub(crate) fn locate_checkpoint(log: &LogView, covers: &mut dyn FnMut(&[u8]) -> 
     let found =
         hop(&mut file, index.start, index.end, |head| Ok(head.meta.checkpoint.as_deref().is_some_and(&mut *covers)))?;
     match found {
+        // Where the log begins, and that is beyond what was asked for.
+        Some(head) if head.header.count == 0 && head.meta.tx_first.is_none() => Err(before),
         Some(head) => {
             let first = head.meta.tx_first.unwrap_or(head.header.first_seq);
             at_transaction(first, head.header.last_seq().max(first), first_seq)

@@ -243,13 +243,23 @@ impl Appender {
         }
     }
 
-    /// Moves the checkpoint without entries. It rides with the next group, or alone at most once a second.
+    /// Moves the checkpoint without entries. It rides with the next group, or alone at most once a second; the first one
+    /// of a log is part of the log.
     /// Inside a transaction it does nothing: a checkpoint covers whole transactions.
     pub fn advance(&mut self, checkpoint: &[u8]) {
         if self.end.open_tx.is_some() {
             return;
         }
+        let first = self.end.checkpoint.is_none();
         set_checkpoint(&mut self.end.checkpoint, checkpoint);
+        if first && self.open.is_none() {
+            // Where the log begins is in the log itself: a block without entries says it, so that addresses know what
+            // lies before the first transaction, and a meta that is lost does not take it along.
+            self.open_block(0, crate::clock::now_us(), None);
+            set_checkpoint(&mut self.open.as_mut().expect("just opened").meta.checkpoint, checkpoint);
+            self.seal();
+            return;
+        }
         match (&mut self.open, self.pending.back_mut()) {
             (Some(open), _) => set_checkpoint(&mut open.meta.checkpoint, checkpoint),
             (None, Some(Item::Advance(pending))) => {

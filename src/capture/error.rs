@@ -75,6 +75,15 @@ pub enum CaptureError {
         /// What is wrong with it.
         source: EventError,
     },
+    /// The log holds entries and no checkpoint: where it ends in the source is not known, and a start at the source's
+    /// end, or at its oldest binlog, could leave out what comes between.
+    #[error(
+        "the log holds entries up to seq {last_seq} and has lost every checkpoint, so its end in the source is not known"
+    )]
+    CheckpointLost {
+        /// The last entry.
+        last_seq: u64,
+    },
     /// The checkpoint in the log cannot be read.
     #[error("read the checkpoint in the log: {0}")]
     Checkpoint(#[from] crate::log::LogError),
@@ -95,6 +104,17 @@ pub enum CaptureError {
 impl From<Poisoned> for CaptureError {
     fn from(poisoned: Poisoned) -> Self {
         Self::Append(poisoned.into())
+    }
+}
+
+impl CaptureError {
+    /// Whether another server of the same topology may be able to continue the log.
+    pub fn is_of_one_server(&self) -> bool {
+        match self {
+            Self::Stream(error) => error.is_of_one_server(),
+            Self::Position(error) => error.is_of_one_server(),
+            _ => false,
+        }
     }
 }
 
@@ -146,7 +166,7 @@ impl Failure for CaptureError {
             Self::Stream(error) => error.class(),
             Self::Position(error) => error.class(),
             Self::Event { source, .. } => source.class(),
-            Self::Checkpoint(_) | Self::Gtids(_) => Class::Definite,
+            Self::CheckpointLost { .. } | Self::Checkpoint(_) | Self::Gtids(_) => Class::Definite,
             Self::Append(error) => append_class(error),
             Self::Read(_) | Self::Context(_) => Class::Definite,
         }
@@ -157,6 +177,11 @@ impl Failure for CaptureError {
             Self::Stream(error) => error.next_step(),
             Self::Position(error) => error.next_step(),
             Self::Event { source, .. } => source.next_step(),
+            Self::CheckpointLost { .. } => Some(
+                "find its last transaction with relay-dump, and set source.start to gtid: or file: at or before it; or \
+                 give up the gap on purpose: move log.dir away and start a new log"
+                    .to_owned(),
+            ),
             Self::Checkpoint(_) | Self::Gtids(_) => {
                 Some("check the log with relay-dump --verify; the position is never guessed".to_owned())
             }
@@ -169,6 +194,7 @@ impl Failure for CaptureError {
             Self::Stream(error) => error.exit(),
             Self::Position(error) => error.exit(),
             Self::Event { source: EventError::Position(error), .. } => error.exit(),
+            Self::CheckpointLost { .. } | Self::Checkpoint(_) | Self::Gtids(_) => Exit::Store,
             _ if self.class() == Class::Fatal => Exit::Store,
             _ => Exit::Failed,
         }

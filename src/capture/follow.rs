@@ -3,7 +3,7 @@
 //! that lasts until the server gives up, the stream is taken up again at the checkpoint.
 
 use std::future::Future;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_store::{Block, Gap, GapReason, PreparedRange, Read, ReadError, Reader, Seq, Store, Submit};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use crate::status::CaptureHandle;
 /// Sealed blocks are handed over after this many bytes, also while more is at hand: a few blocks, so that the writer
 /// works beside us.
 const SUBMIT_BYTES: usize = 256 << 10;
+
+/// How often the first checkpoint of a new log is looked for; a group without entries wakes nobody.
+const BEGIN_POLL: Duration = Duration::from_millis(5);
 
 /// Where events come from: a dump, or a script in tests.
 pub(super) trait EventStream {
@@ -40,6 +43,50 @@ pub(super) struct Follow<'a> {
 }
 
 impl Follow<'_> {
+    /// Takes the head of a new log's stream and waits until the place where it begins is durable: from here on a crash
+    /// resumes there, and not at what is the source's end by then. False at shutdown. A log that has a checkpoint has
+    /// begun.
+    ///
+    /// # Errors
+    /// As [`Follow::run`].
+    pub(super) async fn begin(
+        &self,
+        stream: &mut impl EventStream,
+        recorder: &mut Recorder,
+    ) -> Result<bool, CaptureError> {
+        if recorder.has_begun() {
+            return Ok(true);
+        }
+        while !recorder.has_begun() {
+            let packet = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(false),
+                packet = stream.next() => packet?,
+            };
+            if self.take(packet.event, recorder).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        if !recorder.is_idle() {
+            // Without the head that says what came before it; its first commit is the first checkpoint.
+            return Ok(true);
+        }
+        if !self.submit(recorder).await? {
+            return Ok(false);
+        }
+        while self.store.checkpoint().is_none() {
+            if let Some(poisoned) = self.store.durable().poisoned() {
+                return Err(poisoned.into());
+            }
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(false),
+                () = tokio::time::sleep(BEGIN_POLL) => {}
+            }
+        }
+        Ok(true)
+    }
+
     /// Follows the stream until shutdown; then what was committed is durable.
     ///
     /// # Errors

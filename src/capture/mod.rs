@@ -2,7 +2,8 @@
 //!
 //! | look in | for |
 //! |---|---|
-//! | [`run`] | one life: ask the server, choose where to resume, open the dump, follow it |
+//! | [`run`] | one life: open the log's end and the dump, follow it |
+//! | `reach.rs` | which server of the list continues the log: ask it, choose where to resume, open the dump |
 //! | `follow.rs` | the loop: events in, blocks out, waiting for room |
 //! | `recorder.rs` | what happens to one event: verified, placed, grouped, selected, appended |
 //! | [`group`] | where a transaction begins and ends; what happens to a cut one |
@@ -20,6 +21,7 @@ pub mod facts;
 mod follow;
 pub mod group;
 pub mod position;
+mod reach;
 mod recorder;
 mod scene;
 pub mod schema_history;
@@ -36,26 +38,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use relay_store::{AppendError, Appender, Commit, EntryHeader, Store, Submit};
+use relay_store::{AppendError, Appender, Commit, EntryHeader, Seq, Store, Submit};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CaptureError;
 
 use crate::binlog::event::Dialect;
 use crate::config::{Source, SourceStart};
-use crate::failure::chain;
-use crate::failure::{Class, Failure};
 use crate::log::{Checkpoint, kind};
 use crate::metrics::CaptureMetrics;
 use crate::status::{CaptureHandle, Server, State, now_us};
 use facts::ServerFacts;
 use follow::Follow;
-use position::{ResumePoint, choose};
+use reach::Reached;
 use recorder::{Recorder, Start};
-use schema_history::SchemaHistory;
-use schema_reading::SchemaReader;
-use source::{Session, fill_created_around};
-use stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError};
+use stream::{BinlogStream, DumpFrom};
 
 /// What a life of capture works with.
 #[derive(Clone)]
@@ -84,9 +81,13 @@ pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
         opened = context.open() => opened,
     };
     let (mut stream, mut recorder) = opened?;
-    context.status.set_state(State::Running);
     let CaptureContext { store, status, metrics, shutdown, .. } = &context;
-    Follow { store, status, metrics, shutdown }.run(&mut stream, &mut recorder).await
+    let follow = Follow { store, status, metrics, shutdown };
+    if !follow.begin(&mut stream, &mut recorder).await? {
+        return Ok(());
+    }
+    status.set_state(State::Running);
+    follow.run(&mut stream, &mut recorder).await
 }
 
 impl CaptureContext {
@@ -95,33 +96,15 @@ impl CaptureContext {
         let mut appender = self.store.appender()?;
         self.settle(&mut appender).await?;
         let mut checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
+        if checkpoint.is_none() {
+            refuse_to_guess(appender.last_seq(), &self.config.start)?;
+        }
         if let Some(checkpoint) = &mut checkpoint {
             note_selection(&mut appender, checkpoint, &self.config.tables.to_string())?;
         }
-        let (options, mut session, facts, point) = self.reach(checkpoint.as_ref()).await?;
-        let server_id = self.config.server_id;
-        tracing::info!(
-            server = facts.address,
-            version = facts.version,
-            from = %describe(&point.from),
-            reason = ?point.reason,
-            "capture begins"
-        );
+        let Reached { stream, facts, point, history, reading } = self.reach(checkpoint.as_ref()).await?;
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
-        let dump = DumpOptions { heartbeat: self.config.heartbeat_interval.0, ..DumpOptions::new(server_id) };
-        let versions = self.store.schema_versions()?;
-        let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
-        let reader = SchemaReader {
-            options: &options,
-            dump: &dump,
-            tables: &self.config.tables,
-            point: &point,
-            full_metadata: facts.variable("binlog_row_metadata").is_some_and(|v| v.eq_ignore_ascii_case("full")),
-        };
-        let reading = reader.read(&mut session, &mut history).await?;
-        drop(session);
-        let stream = Connection::connect(&options).await?.dump(&point.from, &dump).await?;
         let checksum = stream.checksum_at_connect();
         let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading };
         Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?))
@@ -136,42 +119,16 @@ impl CaptureContext {
         self.store.durable().wait(appender.last_seq()).await?;
         Ok(())
     }
+}
 
-    /// The first server of the list that answers and can continue the log. While one does not answer, the others'
-    /// refusals are not final: it may be the one that has everything.
-    async fn reach(
-        &self,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Result<(ConnectOptions, Session, ServerFacts, ResumePoint), CaptureError> {
-        let Source { start, resume, server_id, .. } = &*self.config;
-        let (mut may_pass, mut refused) = (None, None);
-        for options in ConnectOptions::each_host(&self.config) {
-            let answer = async {
-                let mut session = Session::connect(&options).await?;
-                let mut facts = session.facts().await?;
-                if let (None, SourceStart::Time(us)) = (checkpoint, start) {
-                    fill_created_around(&options, *server_id, &mut facts.binlogs, us.div_euclid(1_000_000)).await?;
-                }
-                Ok::<_, StreamError>((session, facts))
-            };
-            match answer.await {
-                Ok((session, facts)) => match choose(checkpoint, *resume, start, &facts) {
-                    Ok(point) => return Ok((options, session, facts, point)),
-                    Err(error) if error.is_of_one_server() => {
-                        tracing::warn!(server = options.address(), %error, "source cannot continue the log");
-                        let place = if error.class() == Class::Transient { &mut may_pass } else { &mut refused };
-                        place.get_or_insert(error.into());
-                    }
-                    Err(error) => return Err(error.into()),
-                },
-                Err(error) if error.is_connection() => {
-                    tracing::warn!(server = options.address(), error = %chain(&error), "source does not answer");
-                    may_pass = Some(error.into());
-                }
-                Err(error) => return Err(error.into()),
-            }
+/// IMPORTANT: a log that holds entries and has lost its checkpoint goes on only where the settings name the place. The
+/// source's end, and its oldest binlog, may lie behind the log's last transaction.
+pub(crate) fn refuse_to_guess(last: Seq, start: &SourceStart) -> Result<(), CaptureError> {
+    match start {
+        SourceStart::Latest | SourceStart::Earliest if last > Seq::ZERO => {
+            Err(CaptureError::CheckpointLost { last_seq: last.0 })
         }
-        Err(may_pass.or(refused).unwrap_or(StreamError::Closed.into()))
+        _ => Ok(()),
     }
 }
 
@@ -197,15 +154,6 @@ fn note_selection(appender: &mut Appender, checkpoint: &mut Checkpoint, selectio
     Ok(())
 }
 
-/// How the server prints types and compares names.
-fn dialect(facts: &ServerFacts) -> schema_history::Dialect {
-    schema_history::Dialect {
-        display_widths: facts.dialect == Dialect::MariaDB || facts.version_numbers() < (8, 0, 19),
-        json_is_text: facts.dialect == Dialect::MariaDB,
-        fold_names: facts.variable("lower_case_table_names").is_some_and(|v| v != "0"),
-    }
-}
-
 /// The server in use, for status.
 fn server(facts: &ServerFacts, from: &DumpFrom, config: &Source) -> Server {
     let by_file = matches!(from, DumpFrom::File { .. });
@@ -229,13 +177,4 @@ fn zone_name(zone: &jiff::tz::TimeZone) -> String {
         format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60)
     };
     zone.iana_name().map_or_else(offset, str::to_owned)
-}
-
-/// Where a dump begins, for the log.
-fn describe(from: &DumpFrom) -> String {
-    match from {
-        DumpFrom::MySqlGtid(set) => format!("after {set}"),
-        DumpFrom::MariaDbGtid(position) => format!("after {position}"),
-        DumpFrom::File { file, position } => format!("{file}:{position}"),
-    }
 }

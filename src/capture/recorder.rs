@@ -175,6 +175,11 @@ impl Recorder {
         self.group.is_idle()
     }
 
+    /// Whether the log has a checkpoint, or a transaction has begun without one.
+    pub(super) fn has_begun(&self) -> bool {
+        self.appender.checkpoint().is_some() || !self.is_idle()
+    }
+
     /// File and position of the last event's end.
     pub(super) fn place(&self) -> (&str, u64) {
         (self.place.file(), self.place.position())
@@ -437,6 +442,10 @@ impl Recorder {
                 self.point.skip = None;
             }
             self.place.rotate(file, rotate.position);
+        }
+        if self.appender.checkpoint().is_none() {
+            // A new log: where it begins, so that a crash before its first commit does not begin it later.
+            self.advance_when_idle();
         }
         Ok(Taken::Done)
     }

@@ -83,6 +83,8 @@ pub struct BinlogStream {
     steady_patience: Duration,
     steady: bool,
     skip: Option<Skip>,
+    /// The first event, taken to see that there is one.
+    held: Option<Message>,
     checksum_at_connect: bool,
     connection_id: u32,
 }
@@ -97,8 +99,8 @@ impl Connection {
     /// Asks for the binlog from `from` on and turns the connection into its stream.
     ///
     /// # Errors
-    /// Rights missing, or a broken connection. What the server has against the position comes with the first
-    /// [`BinlogStream::next`].
+    /// Rights missing, or a broken connection. What the server has against the position comes with
+    /// [`BinlogStream::accepted`] or the first [`BinlogStream::next`].
     pub async fn dump(mut self, from: &DumpFrom, options: &DumpOptions) -> Result<BinlogStream, StreamError> {
         let checksum_at_connect = dump::prepare(&mut self, from, options).await?;
         let skip = match from {
@@ -115,6 +117,7 @@ impl Connection {
             steady_patience: options.steady_patience,
             steady: false,
             skip,
+            held: None,
             checksum_at_connect,
             connection_id,
         })
@@ -127,14 +130,33 @@ impl BinlogStream {
     /// # Errors
     /// The server refused or ended the dump, closed the connection, or fell silent; see [`StreamError`].
     pub async fn next(&mut self) -> Result<Packet<'_>, StreamError> {
-        let message = loop {
+        let message = match self.held.take() {
+            Some(message) => message,
+            None => self.receive().await?,
+        };
+        Ok(Packet { event: &self.packets.bytes(&message)[1..], more_buffered: self.packets.has_more() })
+    }
+
+    /// Waits until the server has judged the position: either its first event is at hand, which the next call of
+    /// [`BinlogStream::next`] gives, or it refuses. Dropping the wait loses nothing.
+    ///
+    /// # Errors
+    /// As [`BinlogStream::next`].
+    pub async fn accepted(&mut self) -> Result<(), StreamError> {
+        if self.held.is_none() {
+            self.held = Some(self.receive().await?);
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Message, StreamError> {
+        loop {
             let patience = if self.steady { self.steady_patience } else { self.first_event_patience };
             let message = self.packets.receive(patience).await?;
             if self.admit(&message)? {
-                break message;
+                return Ok(message);
             }
-        };
-        Ok(Packet { event: &self.packets.bytes(&message)[1..], more_buffered: self.packets.has_more() })
+        }
     }
 
     /// Whether events carried a CRC32 when the dump began: holds for the artificial rotate event that comes
@@ -235,6 +257,7 @@ mod tests {
             steady_patience: Duration::from_secs(30),
             steady: false,
             skip,
+            held: None,
             checksum_at_connect: true,
             connection_id: 7,
         }
@@ -271,6 +294,17 @@ mod tests {
         assert_eq!(purged.refusal(), Some(Refusal::FileMissing));
         assert!(matches!(end(b"\0short").await, StreamError::Protocol(_)));
         assert!(matches!(end(b"\x05what").await, StreamError::Protocol(_)));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_known_before_the_first_event_and_an_accepted_event_is_not_lost() {
+        let mut stream = scripted(vec![ok(&event(ROWS, 0, 10)), ok(&event(ROWS + 1, 0, 10))], None, false);
+        stream.accepted().await.expect("an event");
+        stream.accepted().await.expect("the same one");
+        assert_eq!(kinds(&mut stream).await.0, [ROWS, ROWS + 1]);
+        let refusal = b"\xff\xd4\x04#HY000Could not find first log file name in binary log index file".to_vec();
+        let error = scripted(vec![refusal], None, false).accepted().await.expect_err("refused");
+        assert_eq!(error.refusal(), Some(Refusal::FileMissing));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The loop against a scripted source and a real store: what enters the log, from every cut point.
 
 mod script;
+mod young;
 
 use relay_store::{Appender, Block, Read, Seq, Store, StoreOptions};
 use script::{Script, ScriptedStream, UUID_TEXT, file_name};

@@ -18,6 +18,8 @@ pub trait Places {
     fn positions(&self) -> Positions;
     /// A reader of its own.
     fn reader(&self) -> Reader;
+    /// The checkpoint at its end; none when it is known only as far as the entries tell.
+    fn checkpoint(&self) -> Option<Vec<u8>>;
     /// The first transaction whose commit time reaches `us`.
     ///
     /// # Errors
@@ -31,10 +33,14 @@ pub trait Places {
 }
 
 macro_rules! places {
-    ($($log:ty),*) => {$(
+    ($($log:ty: $checkpoint:expr),*) => {$(
         impl Places for $log {
             fn positions(&self) -> Positions {
                 <$log>::positions(self)
+            }
+
+            fn checkpoint(&self) -> Option<Vec<u8>> {
+                $checkpoint(self)
             }
 
             fn reader(&self) -> Reader {
@@ -51,7 +57,7 @@ macro_rules! places {
         }
     )*};
 }
-places!(Store, ReadOnlyLog);
+places!(Store: Store::checkpoint, ReadOnlyLog: |_| None);
 
 /// An address that leads nowhere in this log.
 #[derive(Debug, Error)]
@@ -119,22 +125,14 @@ impl Address {
 
     /// The first transaction that ends beyond what the address covers.
     fn first_beyond(&self, log: &impl Places, limit: &impl Limit) -> Result<Seq, ResolveError> {
-        let mut problem = None;
-        let mut covers = |bytes: &[u8]| match Checkpoint::decode(bytes).map_err(|e| e.to_string()) {
-            Ok(checkpoint) => limit.is_passed(&checkpoint).unwrap_or_else(|e| {
-                problem.get_or_insert(e);
-                false
-            }),
-            Err(e) => {
-                problem.get_or_insert(e);
-                false
+        let located = match self.locate(log, |checkpoint| limit.is_passed(checkpoint))? {
+            Ok(located) => located,
+            // Nothing in the log lies beyond it, and yet it may lie within what the log has seen.
+            Err(LocateError::AfterEnd { .. }) if self.is_reached(log, limit)? => {
+                return Ok(log.positions().visible_seq.next());
             }
+            Err(e) => return Err(self.outside(e)),
         };
-        let located = log.locate_checkpoint(&mut covers);
-        if let Some(reason) = problem {
-            return Err(self.unfit(reason));
-        }
-        let located = located.map_err(|e| self.outside(e))?;
         let mut found = None;
         let mut beyond = false;
         let visible = log.positions().visible_seq;
@@ -150,6 +148,36 @@ impl Address {
             ControlFlow::Continue(())
         })?;
         Ok(found.unwrap_or(next))
+    }
+
+    /// Asks the log where its checkpoints first satisfy `covers`; fails when they cannot be compared.
+    fn locate(
+        &self,
+        log: &impl Places,
+        covers: impl Fn(&Checkpoint) -> Result<bool, String>,
+    ) -> Result<Result<Located, LocateError>, ResolveError> {
+        let mut problem = None;
+        let mut judge =
+            |bytes: &[u8]| match Checkpoint::decode(bytes).map_err(|e| e.to_string()).and_then(|c| covers(&c)) {
+                Ok(covered) => covered,
+                Err(e) => {
+                    problem.get_or_insert(e);
+                    false
+                }
+            };
+        let located = log.locate_checkpoint(&mut judge);
+        problem.map_or(Ok(located), |reason| Err(self.unfit(reason)))
+    }
+
+    /// Whether the log has come as far as the address.
+    fn is_reached(&self, log: &impl Places, limit: &impl Limit) -> Result<bool, ResolveError> {
+        if let Some(bytes) = log.checkpoint() {
+            let checkpoint = Checkpoint::decode(&bytes).map_err(|e| self.unfit(e.to_string()))?;
+            return limit.is_reached(&checkpoint).map_err(|reason| self.unfit(reason));
+        }
+        let reached = self.locate(log, |checkpoint| limit.is_reached(checkpoint))?;
+        // The log's start, too, is behind the address then.
+        Ok(matches!(reached, Ok(_) | Err(LocateError::BeforeStart { .. })))
     }
 
     fn unfit(&self, reason: String) -> ResolveError {
@@ -170,6 +198,8 @@ impl Address {
 trait Limit {
     /// Whether the checkpoint holds anything beyond it; an error when the two cannot be compared.
     fn is_passed(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
+    /// Whether the checkpoint holds all of it; an error when the two cannot be compared.
+    fn is_reached(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
     /// Whether this entry shows that its transaction lies beyond it.
     fn is_beyond(&self, view: &View<'_>) -> bool;
 }
@@ -189,21 +219,39 @@ impl Executed {
     }
 }
 
-impl Limit for Executed {
-    fn is_passed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+impl Executed {
+    /// What a checkpoint holds, in the same dialect.
+    fn executed_at(&self, checkpoint: &Checkpoint) -> Result<Self, String> {
+        let unreadable = |e: &dyn std::fmt::Display| format!("checkpoint of the log: {e}");
         match (self, &checkpoint.gtids) {
-            (Self::MySql(limit), SourcePosition::MySqlGtid(text)) => {
-                let executed: GtidSet = text.parse().map_err(|e| format!("checkpoint of the log: {e}"))?;
-                Ok(!executed.is_subset(limit))
+            (Self::MySql(_), SourcePosition::MySqlGtid(text)) => {
+                text.parse().map(Self::MySql).map_err(|e| unreadable(&e))
             }
-            (Self::MariaDb(limit), SourcePosition::MariaDbGtid(text)) => {
-                let executed: MariadbPosition = text.parse().map_err(|e| format!("checkpoint of the log: {e}"))?;
-                Ok(!limit.covers_all(&executed))
+            (Self::MariaDb(_), SourcePosition::MariaDbGtid(text)) => {
+                text.parse().map(Self::MariaDb).map_err(|e| unreadable(&e))
             }
             (_, SourcePosition::FileOnly) => Err("the log's source has no GTIDs; use time:, seq: or file:".to_owned()),
             (Self::MySql(_), _) => Err("the log is of a MariaDB server: write domain-server-number".to_owned()),
             (Self::MariaDb(_), _) => Err("the log is of a MySQL server: write uuid:1-5".to_owned()),
         }
+    }
+}
+
+impl Limit for Executed {
+    fn is_passed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        Ok(match (self, self.executed_at(checkpoint)?) {
+            (Self::MySql(limit), Self::MySql(executed)) => !executed.is_subset(limit),
+            (Self::MariaDb(limit), Self::MariaDb(executed)) => !limit.covers_all(&executed),
+            _ => false,
+        })
+    }
+
+    fn is_reached(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        Ok(match (self, self.executed_at(checkpoint)?) {
+            (Self::MySql(limit), Self::MySql(executed)) => limit.is_subset(&executed),
+            (Self::MariaDb(limit), Self::MariaDb(executed)) => executed.covers_all(limit),
+            _ => false,
+        })
     }
 
     fn is_beyond(&self, view: &View<'_>) -> bool {
@@ -246,6 +294,11 @@ impl Place {
 impl Limit for Place {
     fn is_passed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
         self.before(&checkpoint.file, checkpoint.position)
+    }
+
+    fn is_reached(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        let exactly = checkpoint.file == self.file && checkpoint.position == self.offset;
+        Ok(exactly || self.is_passed(checkpoint)?)
     }
 
     fn is_beyond(&self, view: &View<'_>) -> bool {

@@ -206,6 +206,15 @@ impl StreamError {
         Self::Refused { refusal, source }
     }
 
+    /// Whether another server of the same topology may do what this one does not: it is not reached, does not let us
+    /// in, or cannot continue from the position.
+    pub fn is_of_one_server(&self) -> bool {
+        match self {
+            Self::Refused { refusal, .. } => !matches!(refusal, Refusal::DuplicateServerId),
+            _ => true,
+        }
+    }
+
     /// Which refusal of a dump it is, if it is one.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
