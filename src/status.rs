@@ -278,10 +278,18 @@ impl CaptureHandle {
         self.0.clock_offset_us.load(Ordering::Relaxed)
     }
 
-    /// Says that a heartbeat or a poll has just shown: all that the source had is in the log, up to and including
-    /// `visible_seq`, and durable there.
-    pub fn confirm_end(&self, visible_seq: u64) {
-        *lock(&self.0.end) = Some(EndConfirmation { at: Instant::now(), at_us: now_us(), visible_seq });
+    /// Says that all that the source had at a moment, in microseconds since 1970 by our clock, is in the log, up to and
+    /// including `visible_seq`, and durable there. A heartbeat shows it of now, a transaction of its commit. An older
+    /// moment than the one that is known changes nothing.
+    pub fn confirm_until(&self, at_us: i64, visible_seq: u64) {
+        let now_us = now_us();
+        let at_us = at_us.min(now_us);
+        let age = Duration::from_micros(u64::try_from(now_us.saturating_sub(at_us)).unwrap_or(0));
+        let now = Instant::now();
+        let mut end = lock(&self.0.end);
+        if end.is_none_or(|known| known.at_us <= at_us) {
+            *end = Some(EndConfirmation { at: now.checked_sub(age).unwrap_or(now), at_us, visible_seq });
+        }
     }
 
     /// The last confirmation, however old.
@@ -469,6 +477,18 @@ mod tests {
         assert_eq!(delivery.task().problem(), None);
         status.forget("orders");
         assert!(status.find("orders").is_none());
+    }
+
+    #[test]
+    fn a_confirmation_is_as_old_as_the_moment_it_is_about_and_never_goes_back() {
+        let capture = Status::new().capture();
+        capture.confirm_until(now_us() - 20_000_000, 7);
+        let end = capture.end().expect("one");
+        assert!(end.visible_seq == 7 && end.at.elapsed() >= Duration::from_secs(20), "{end:?}");
+        capture.confirm_until(now_us() + 5_000_000, 8);
+        assert!(capture.end().expect("one").at_us <= now_us(), "the source's clock may be ahead");
+        capture.confirm_until(now_us() - 60_000_000, 9);
+        assert_eq!(capture.end().expect("one").visible_seq, 8);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! that lasts until the server gives up, the stream is taken up again at the checkpoint.
 
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use relay_store::{Block, Gap, GapReason, PreparedRange, Read, ReadError, Reader, Seq, Store, Submit};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use super::recorder::{Recorder, Taken};
 use super::stream::{BinlogStream, Packet, StreamError};
 use crate::log::Context;
 use crate::metrics::CaptureMetrics;
-use crate::status::CaptureHandle;
+use crate::status::{self, CaptureHandle};
 
 /// Sealed blocks are handed over after this many bytes, also while more is at hand: a few blocks, so that the writer
 /// works beside us.
@@ -32,6 +32,15 @@ impl EventStream for BinlogStream {
     fn next(&mut self) -> impl Future<Output = Result<Packet<'_>, StreamError>> + Send {
         BinlogStream::next(self)
     }
+}
+
+/// What is said when the log has become durable up to here.
+struct Awaited {
+    seq: Seq,
+    /// When the commit was received whose way to the disk is measured.
+    since: Option<Instant>,
+    /// All that the source had at this moment is in the log then; by our clock, microseconds since 1970.
+    all_until_us: i64,
 }
 
 /// What the loop works with.
@@ -99,7 +108,8 @@ impl Follow<'_> {
 
     async fn events(&self, stream: &mut impl EventStream, recorder: &mut Recorder) -> Result<(), CaptureError> {
         let mut file = String::new();
-        let mut more = false;
+        let (mut more, mut received) = (false, 0);
+        let mut awaited = None;
         loop {
             // While more is at hand the next event comes at once, so a look at the token is enough.
             let packet = if more && !self.shutdown.is_cancelled() {
@@ -109,9 +119,15 @@ impl Follow<'_> {
                     biased;
                     () = self.shutdown.cancelled() => return Ok(()),
                     packet = stream.next() => packet?,
+                    durable = self.durable(awaited.as_ref()) => {
+                        durable?;
+                        self.settle(&mut awaited);
+                        continue;
+                    }
                 }
             };
             more = packet.more_buffered;
+            received += packet.event.len();
             self.metrics.events.inc();
             self.metrics.bytes.inc_by(packet.event.len() as u64);
             let Some(taken) = self.take(packet.event, recorder).await? else { return Ok(()) };
@@ -123,20 +139,52 @@ impl Follow<'_> {
                 file.clear();
                 file.push_str(now_in);
             }
-            if !more {
-                if recorder.is_idle() {
-                    recorder.appender().seal();
-                }
+            if !more && recorder.is_idle() {
+                recorder.appender().seal();
+            }
+            // What is not selected counts too: its checkpoint is to follow, also when the stream never pauses.
+            if !more || recorder.unsubmitted().max(received) >= SUBMIT_BYTES {
+                received = 0;
+                let logged = recorder.has_logged();
                 if !self.submit(recorder).await? {
                     return Ok(());
                 }
-                if taken == Taken::Heartbeat {
-                    self.confirm_end(recorder);
+                if recorder.is_idle() {
+                    self.reach(recorder, logged, taken == Taken::Heartbeat, &mut awaited);
                 }
-            } else if recorder.unsubmitted() >= SUBMIT_BYTES && !self.submit(recorder).await? {
-                return Ok(());
+                self.settle(&mut awaited);
             }
         }
+    }
+
+    /// Notes what is to be said once all that came is durable. One thing at a time, so that a stream that never pauses
+    /// gets there.
+    fn reach(&self, recorder: &mut Recorder, logged: bool, heartbeat: bool, awaited: &mut Option<Awaited>) {
+        let since = logged.then(Instant::now).or(awaited.as_ref().and_then(|awaited| awaited.since));
+        let all_until_us = match recorder.newest_us() {
+            // The source has nothing more.
+            _ if heartbeat => status::now_us(),
+            Some(source_us) if awaited.is_none() => source_us.saturating_sub(self.status.clock_offset_us()),
+            _ => return,
+        };
+        *awaited = Some(Awaited { seq: recorder.appender().last_seq(), since, all_until_us });
+    }
+
+    /// Resolves when what is awaited is durable; never when nothing is.
+    async fn durable(&self, awaited: Option<&Awaited>) -> Result<(), CaptureError> {
+        match awaited {
+            Some(awaited) => self.store.durable().wait(awaited.seq).await.map(drop).map_err(Into::into),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn settle(&self, awaited: &mut Option<Awaited>) {
+        let durable = self.store.durable();
+        let Some(reached) = awaited.take_if(|awaited| durable.seq() >= awaited.seq) else { return };
+        if let Some(since) = reached.since {
+            self.metrics.commit_latency.observe(since.elapsed().as_secs_f64());
+        }
+        self.status.confirm_until(reached.all_until_us, durable.visible().0);
     }
 
     /// Takes one event with all that is in it; none at shutdown.
@@ -210,15 +258,6 @@ impl Follow<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// A heartbeat says that the source has nothing more: when all we have is durable, we are at its end.
-    fn confirm_end(&self, recorder: &mut Recorder) {
-        let last = recorder.appender().last_seq();
-        let durable = self.store.durable();
-        if durable.seq() >= last {
-            self.status.confirm_end(durable.visible().0);
-        }
     }
 
     /// The stream is over: an open transaction is abandoned, and what was committed is handed over without waiting

@@ -101,6 +101,8 @@ pub(super) struct Recorder {
     inflated: Vec<u8>,
     unsubmitted: usize,
     ended: Ended,
+    /// When the last group that ended committed, by the source's clock, microseconds since 1970.
+    newest_us: Option<i64>,
     /// A server that searches by GTID sends the heads of older files first. Until the stream has passed the place of
     /// the checkpoint, or brings something new, the checkpoint stays where it is.
     floor: Option<(String, u64)>,
@@ -147,6 +149,7 @@ impl Recorder {
             inflated: Vec::new(),
             unsubmitted: 0,
             ended: Ended::default(),
+            newest_us: None,
             floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
         };
         // What was read at the start must not be taken for the work of the first statement of the stream.
@@ -168,6 +171,17 @@ impl Recorder {
     /// Bytes appended since the appender was last asked for.
     pub(super) fn unsubmitted(&self) -> usize {
         self.unsubmitted
+    }
+
+    /// Whether a transaction entered the log since [`Recorder::take_ended`].
+    pub(super) fn has_logged(&self) -> bool {
+        self.ended.logged > 0
+    }
+
+    /// When the last group of the stream committed, by the source's clock, in microseconds since 1970: what the source had
+    /// before that has come.
+    pub(super) fn newest_us(&self) -> Option<i64> {
+        self.newest_us
     }
 
     /// Whether the stream is between groups.
@@ -636,6 +650,8 @@ impl Recorder {
 
     /// The event ends its group.
     fn close(&mut self, close: Close, event: &Event<'_>, received: Received) -> Result<Taken, EventError> {
+        let source_us = self.transaction.commit_us.unwrap_or(u64::from(event.header.timestamp) * 1_000_000);
+        self.newest_us = i64::try_from(source_us).ok();
         if self.transaction.known {
             self.executed.add(&self.transaction.id);
             self.end_transaction();

@@ -12,6 +12,7 @@ mod check;
 mod hosts;
 mod idle;
 mod kafka;
+mod lag;
 mod outage;
 mod pipeline;
 mod servers;

@@ -161,3 +161,22 @@ async fn addresses_from_where_a_young_log_begins_lead_to_its_first_transaction()
         assert!(matches!(at(&after), Err(ResolveError::AfterEnd { .. })), "{after}: {:?}", at(&after));
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_never_pauses_shows_how_far_it_has_come() {
+    let mut relay = Relay::by_gtid();
+    relay.tables = TablePatterns::parse(&["shop.orders"]).expect("patterns");
+    let mut script = Script::new();
+    for _ in 0..5 {
+        script.transaction(8, "items", &[&[1]]);
+    }
+    let appender = relay.store.appender().expect("the only appender");
+    let mut recorder = relay.recorder(appender, relay.first.clone());
+    let (status, metrics) = (Status::new(), Metrics::new("source", "test"));
+    let (capture, counters, shutdown) = (status.capture(), metrics.capture(), CancellationToken::new());
+    let follow = Follow { store: &relay.store, status: &capture, metrics: &counters, shutdown: &shutdown };
+    let mut stream = script.serve_without(|_| false, usize::MAX);
+    follow.run(&mut stream, &mut recorder).await.expect_err("a script ends by breaking");
+    let end = capture.end().expect("no heartbeat came, and yet it is known");
+    assert_eq!(end.at_us, i64::from(script::TIME) * 1_000_000, "all that was committed by then");
+}
