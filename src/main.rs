@@ -32,7 +32,7 @@ enum Command {
         #[arg(long)]
         accept_warnings: bool,
     },
-    /// Run every precheck item and say what each found; exits 3 when `relay run` would refuse to start
+    /// Run every precheck item and say what each found; exits with the code of a start that is refused, mostly 3
     Check {
         #[command(flatten)]
         config: ConfigFile,
@@ -106,10 +106,10 @@ fn check(path: &std::path::Path, accept_warnings: bool, json: bool, print_config
     print(&text)?;
     match verdict {
         Verdict::Ready => Ok(()),
-        _ if json => Err((Exit::Precheck, String::new())),
+        _ if json => Err((report.exit(), String::new())),
         Verdict::Failed => {
             let count = report.count(Level::Fail);
-            Err((Exit::Precheck, format!("{count} failed: the relay would not start")))
+            Err((report.exit(), format!("{count} failed: the relay would not start")))
         }
         Verdict::Unaccepted => Err((
             Exit::Precheck,

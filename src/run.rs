@@ -50,8 +50,13 @@ pub enum RunError {
     #[error("open the log: {0}")]
     Open(#[from] OpenError),
     /// The precheck speaks against a start.
-    #[error("{0}")]
-    Precheck(String),
+    #[error("{reason}")]
+    Precheck {
+        /// The first item that does, with its remedy.
+        reason: String,
+        /// Its exit code.
+        exit: Exit,
+    },
     /// The log's own position in the source does not decode.
     #[error("the log's checkpoint: {0}")]
     Checkpoint(LogError),
@@ -82,7 +87,7 @@ impl RunError {
         match self {
             Self::Open(e) => exit_of_open(e),
             Self::Checkpoint(_) => Exit::Store,
-            Self::Precheck(_) => Exit::Precheck,
+            Self::Precheck { exit, .. } => *exit,
             Self::Listen { .. } | Self::Signals(_) => Exit::Failed,
             Self::Task { cause, .. } => cause.exit,
         }
@@ -177,7 +182,7 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
     let api = tokio::spawn(api::serve(listener, Arc::clone(&daemon), stop_api.clone()));
 
     // Cursors before capture: what a cursor at `earliest` is to deliver must not be trimmed before it exists.
-    daemon.start_deliveries().await;
+    daemon.start_deliveries(&stop_api).await;
     let stop_capture = CancellationToken::new();
     // What the log holds is delivered even when the source is refused.
     let mut capture = match refused {
@@ -201,7 +206,7 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         }
         match &ended {
             Err(RunError::Task { cause, .. }) if cause.class != Class::Fatal => drain(&daemon).await,
-            Err(RunError::Precheck(_)) => drain(&daemon).await,
+            Err(RunError::Precheck { .. }) => drain(&daemon).await,
             _ => {}
         }
         daemon.stop_deliveries(STOP_MAX).await;
@@ -236,7 +241,7 @@ async fn precheck(config: &Config, store: &Store, options: Options) -> Result<()
         // Asked just before the log was opened.
         return Ok(());
     }
-    let mut report = check::with_open_log(config, checkpoint.as_ref()).await;
+    let mut report = check::with_open_log(config, checkpoint.as_ref(), store.positions().last_seq).await;
     if checkpoint.is_some() {
         report.items.iter_mut().filter(|item| item.unreachable || item.is_of_delivery()).for_each(Item::soften);
     }
@@ -251,10 +256,10 @@ fn judge(report: &Report, config: &Config, options: Options) -> Result<(), RunEr
     }
     match report.verdict(&config.source.accept, options.accept_warnings) {
         Verdict::Ready => Ok(()),
-        Verdict::Failed => Err(RunError::Precheck(refusal(report, Level::Fail, ""))),
+        Verdict::Failed => Err(RunError::Precheck { reason: refusal(report, Level::Fail, ""), exit: report.exit() }),
         Verdict::Unaccepted => {
             let how = "; or list it under source.accept, or start with --accept-warnings";
-            Err(RunError::Precheck(refusal(report, Level::Warn, how)))
+            Err(RunError::Precheck { reason: refusal(report, Level::Warn, how), exit: Exit::Precheck })
         }
     }
 }
@@ -268,7 +273,7 @@ pub(crate) fn durable_checkpoint(store: &Store) -> Result<Option<Checkpoint>, Ru
 }
 
 fn refusal(report: &Report, level: Level, how: &str) -> String {
-    let items: Vec<&Item> = report.items.iter().filter(|item| item.level == level && !item.softened).collect();
+    let items = report.refusing(level);
     let first = items.first().map_or(String::new(), |item| {
         let subject = if item.subject.is_empty() { String::new() } else { format!(" ({})", item.subject) };
         format!("{}{subject}: {}; {}{how}", item.id, item.finding, item.remedy)
@@ -356,12 +361,14 @@ async fn supervise_capture(daemon: Arc<Daemon>, stop: CancellationToken) -> Outc
     .await
 }
 
-/// Gives deliveries that run a bounded time to deliver what the log holds.
+/// Gives deliveries that run, or are about to, a bounded time to deliver what the log holds.
 async fn drain(daemon: &Daemon) {
+    // One that has just been started is behind too: a refused start would else end before it began.
+    let works = |state| matches!(state, State::Starting | State::Running);
     let behind = |daemon: &Daemon, status: &Status| {
         let visible = daemon.store().positions().visible_seq;
         let cursors = daemon.store().cursors().list();
-        cursors.iter().any(|c| c.acked < visible && status.find(&c.name).is_some_and(|d| d.state() == State::Running))
+        cursors.iter().any(|c| c.acked < visible && status.find(&c.name).is_some_and(|d| works(d.state())))
     };
     let drained = async {
         while behind(daemon, daemon.status()) {

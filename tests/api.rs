@@ -47,7 +47,7 @@ impl Running {
         let (daemon, address) = runtime.block_on(async {
             let (fatal, _fatals) = mpsc::channel(1);
             let daemon = Arc::new(Daemon::new(path, config, store, fatal));
-            daemon.start_deliveries().await;
+            daemon.start_deliveries(&stop).await;
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("it listens");
             tokio::spawn(api::serve(listener, Arc::clone(&daemon), stop.clone()));

@@ -1,4 +1,4 @@
-//! The cursors of a stopped store, read without changing anything: opening sled writes, so a copy is opened.
+//! Cursors and checkpoint of a stopped store, read without changing anything: opening sled writes, so a copy is opened.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,10 @@ pub struct CursorSnapshot {
     pub first_seq: Seq,
     /// See `first_seq`.
     pub visible_seq: Seq,
+    /// Last durable seq, visible or not.
+    pub durable_seq: Seq,
+    /// The checkpoint, as [`Store::checkpoint`](crate::Store::checkpoint) gives it.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// Reads the cursors of the store in `dir`, which no process may have open.
@@ -40,6 +44,8 @@ pub fn cursor_snapshot(dir: &Path) -> Result<CursorSnapshot, OpenError> {
         cursors: state.cursors.iter().map(CursorState::of_record).collect(),
         first_seq: Seq(mark.first_seq),
         visible_seq: Seq(mark.visible_seq),
+        durable_seq: Seq(mark.durable_seq),
+        checkpoint: state.checkpoint,
     })
 }
 

@@ -4,7 +4,10 @@ use super::Item;
 use crate::capture::facts::ServerFacts;
 use crate::capture::position::{PositionError, Reason, ResumePoint};
 use crate::config::Source;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
+
+/// The item that says whether the source can continue the log.
+pub(super) const FILES: &str = "binlog.files";
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -97,9 +100,13 @@ fn compression(facts: &ServerFacts) -> Item {
 }
 
 fn files(facts: &ServerFacts, resume: Option<&Result<ResumePoint, PositionError>>) -> Item {
-    const ID: &str = "binlog.files";
+    const ID: &str = FILES;
     let begin = match resume {
-        Some(Err(error)) => return Item::fail(ID, error.to_string(), error.next_step().unwrap_or_default()),
+        Some(Err(error)) => {
+            let item = Item::fail(ID, error.to_string(), error.next_step().unwrap_or_default()).exits(error.exit());
+            // A server that still applies, or one that may come back, is waited for.
+            return if error.class() == Class::Transient { item.unreachable() } else { item };
+        }
         None => String::new(),
         Some(Ok(point)) => match &point.reason {
             Reason::FirstStart => "a new log can begin where source.start says; ".to_owned(),
@@ -146,6 +153,7 @@ fn checksum_encrypt(facts: &ServerFacts) -> Item {
 mod tests {
     use super::*;
     use crate::check::Level;
+    use crate::failure::Exit;
 
     fn with(name: &str, value: &str) -> ServerFacts {
         let mut facts = ServerFacts::example();
@@ -207,6 +215,9 @@ mod tests {
         let error = PositionError::FilePurged { file: "bin.000001".into(), oldest: "bin.000007".into() };
         let item = files(&ServerFacts::example(), Some(&Err(error)));
         assert!(item.finding.contains("bin.000007"), "{item:?}");
+        assert_eq!(item.exit, Exit::Source);
         assert_eq!(level(item), Level::Fail);
+        let behind = PositionError::ServerBehind { address: "db2:3306".into(), extra: "a:1".into() };
+        assert!(files(&ServerFacts::example(), Some(&Err(behind))).unreachable, "it catches up");
     }
 }

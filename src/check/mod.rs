@@ -3,6 +3,7 @@
 
 mod binlog;
 mod kafka;
+mod running;
 pub mod server;
 mod source;
 mod state;
@@ -10,20 +11,57 @@ mod table;
 
 use std::fmt;
 
-use serde::Serialize;
+use relay_store::Seq;
+use serde::{Deserialize, Serialize};
 
+use crate::capture::refuse_to_guess;
 use crate::config::Config;
+use crate::failure::{Exit, Failure};
 use crate::log::Checkpoint;
 use server::LogState;
+use state::LogEnd;
 
 /// Runs every item, as `relay check` does: also what an open log would keep from others.
 pub async fn run(config: &Config) -> Report {
     let state = state::check(config);
-    let log = if state::is_new(config) { LogState::New } else { LogState::Unknown };
+    let (checkpoint, judged);
+    let log = match state::end(config) {
+        LogEnd::New => LogState::New,
+        LogEnd::At { checkpoint: Some(at), .. } => {
+            checkpoint = at;
+            LogState::EndsAt(&checkpoint)
+        }
+        LogEnd::At { checkpoint: None, last } => match without_checkpoint(config, last) {
+            None => LogState::New,
+            Some(item) => {
+                judged = item;
+                LogState::Judged(&judged)
+            }
+        },
+        LogEnd::InUse => {
+            judged = running::files(config.admin.listen).await;
+            LogState::Judged(&judged)
+        }
+        LogEnd::Unreadable(error) => {
+            judged = Item::fail(binlog::FILES, format!("where the log ends: {error}"), RUNBOOK).exits(Exit::Store);
+            LogState::Judged(&judged)
+        }
+    };
     let mut items = server::items(&config.source, log).await;
     items.extend(kafka::items(config).await);
     items.push(state);
     Report { items }
+}
+
+/// What to do about a log whose own parts do not read.
+const RUNBOOK: &str = "see the runbook: a log that does not open";
+
+/// The item of a log whose last entry is `last` and that has no checkpoint; none when it is new, or when the settings
+/// say where it goes on.
+fn without_checkpoint(config: &Config, last: Seq) -> Option<Item> {
+    let error = refuse_to_guess(last, &config.source.start).err()?;
+    let step = error.next_step().unwrap_or_default();
+    Some(Item::fail(binlog::FILES, error.to_string(), step).exits(error.exit()))
 }
 
 /// Whether there is no log yet where the config wants one.
@@ -31,9 +69,14 @@ pub fn is_first_start(config: &Config) -> bool {
     state::is_new(config)
 }
 
-/// Runs every item while this process has the log open, which ends at `checkpoint`.
-pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>) -> Report {
-    let log = checkpoint.map_or(LogState::New, LogState::EndsAt);
+/// Runs every item while this process has the log open, which ends at `checkpoint` and entry `last`.
+pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>, last: Seq) -> Report {
+    let lost = without_checkpoint(config, last);
+    let log = match (checkpoint, &lost) {
+        (Some(checkpoint), _) => LogState::EndsAt(checkpoint),
+        (None, Some(item)) => LogState::Judged(item),
+        (None, None) => LogState::New,
+    };
     let mut items = server::items(&config.source, log).await;
     items.extend(kafka::items(config).await);
     items.push(state::open(config));
@@ -41,7 +84,7 @@ pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>) -> 
 }
 
 /// How an item came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// As it should be.
@@ -84,6 +127,9 @@ pub struct Item {
     /// It does not count for this start.
     #[serde(skip)]
     pub softened: bool,
+    /// The exit code of a start that it refuses.
+    #[serde(skip)]
+    pub exit: Exit,
 }
 
 impl Item {
@@ -97,6 +143,7 @@ impl Item {
             remedy: String::new(),
             unreachable: false,
             softened: false,
+            exit: Exit::Precheck,
         }
     }
 
@@ -121,6 +168,13 @@ impl Item {
     #[must_use]
     pub fn unreachable(mut self) -> Self {
         self.unreachable = true;
+        self
+    }
+
+    /// Gives the exit code of a start that it refuses, when that is another one than of the precheck in general.
+    #[must_use]
+    pub fn exits(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -168,6 +222,19 @@ impl Report {
         verdict
     }
 
+    /// The items that hold up a start at this level, in the order in which a refusal names them: one that has an exit
+    /// code of its own says more than the others.
+    pub fn refusing(&self, level: Level) -> Vec<&Item> {
+        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.level == level && !item.softened).collect();
+        items.sort_by_key(|item| item.exit == Exit::Precheck);
+        items
+    }
+
+    /// The exit code of a start that the report speaks against.
+    pub fn exit(&self) -> Exit {
+        self.refusing(Level::Fail).first().map_or(Exit::Precheck, |item| item.exit)
+    }
+
     /// How many items came out so.
     pub fn count(&self, level: Level) -> usize {
         self.items.iter().filter(|item| item.level == level).count()
@@ -204,5 +271,16 @@ mod tests {
         report.items.push(Item::fail("binlog.format", "STATEMENT", "set it ROW"));
         assert_eq!(report.verdict(&["binlog.format".into()], true), Verdict::Failed);
         assert_eq!((report.count(Level::Pass), report.count(Level::Warn), report.count(Level::Fail)), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_refusal_takes_the_exit_code_of_the_item_that_has_one_of_its_own() {
+        let failed = Item::fail("source.privileges", "missing: SELECT", "GRANT it");
+        let mut report = Report { items: vec![failed] };
+        assert_eq!(report.exit(), Exit::Precheck);
+        report.items.push(Item::fail("binlog.files", "purged", "new log").exits(Exit::Source));
+        assert_eq!((report.exit(), report.refusing(Level::Fail)[0].id), (Exit::Source, "binlog.files"));
+        report.items[1].soften();
+        assert_eq!(report.exit(), Exit::Precheck, "what does not count for this start has no say");
     }
 }

@@ -5,6 +5,7 @@ use crate::capture::facts::TableFacts;
 use crate::capture::source::{ResumeError, Session};
 use crate::capture::stream::{ConnectOptions, StreamError};
 use crate::config::Source;
+use crate::failure::{Class, Failure};
 use crate::log::Checkpoint;
 
 /// What is known of the log that the source is to fill.
@@ -14,27 +15,51 @@ pub enum LogState<'a> {
     New,
     /// It ends here.
     EndsAt(&'a Checkpoint),
-    /// There is one, and where it ends cannot be read now: capture finds out whether it can go on.
-    Unknown,
+    /// Whether the source can continue it has been judged already: the item `binlog.files`.
+    Judged(&'a Item),
 }
 
-/// Every item of the source: the first server of the list that answers is asked.
+/// Every item of the source: of the first server of the list that answers and can continue the log, else of the first
+/// that answers.
 pub async fn items(config: &Source, log: LogState<'_>) -> Vec<Item> {
     let mut silent = Vec::new();
-    let mut refusal = None;
+    let (mut may_come_back, mut unreached) = (false, None);
+    let mut refused: Option<Answer> = None;
     for options in ConnectOptions::each_host(config) {
-        match Session::connect(&options).await {
-            Ok(mut session) => {
-                let asked = ask(&mut session, &options, config, log, &silent).await;
-                return asked.unwrap_or_else(|error| vec![source::unreached(&error)]);
+        let answer = match Session::connect(&options).await {
+            Ok(mut session) => ask(&mut session, &options, config, log, &silent).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Answer { items, refused: None }) => return items,
+            Ok(answer) => {
+                // One that may pass says more than one that is final.
+                let passes = |answer: &Answer| answer.refused == Some(Class::Transient);
+                if refused.as_ref().is_none_or(|kept| passes(&answer) && !passes(kept)) {
+                    refused = Some(answer);
+                }
             }
             Err(error) => {
                 silent.push(options.address());
-                refusal = Some(error);
+                may_come_back |= error.class() == Class::Transient;
+                unreached.get_or_insert(source::unreached(&error));
             }
         }
     }
-    refusal.iter().map(source::unreached).collect()
+    let Some(Answer { mut items, .. }) = refused else { return unreached.into_iter().collect() };
+    if may_come_back {
+        // The one that does not answer may have what the others lack.
+        let files = items.iter_mut().filter(|item| item.id == binlog::FILES);
+        files.for_each(|item| item.unreachable = true);
+    }
+    items
+}
+
+/// What one server came to.
+struct Answer {
+    items: Vec<Item>,
+    /// It cannot continue the log, and another server may.
+    refused: Option<Class>,
 }
 
 async fn ask(
@@ -43,23 +68,33 @@ async fn ask(
     config: &Source,
     log: LogState<'_>,
     silent: &[String],
-) -> Result<Vec<Item>, StreamError> {
-    let point = match log {
-        LogState::New => Some(session.resume_point(options, config, None).await),
-        LogState::EndsAt(checkpoint) => Some(session.resume_point(options, config, Some(checkpoint)).await),
-        LogState::Unknown => None,
+) -> Result<Answer, StreamError> {
+    let checkpoint = match log {
+        LogState::New => Some(None),
+        LogState::EndsAt(checkpoint) => Some(Some(checkpoint)),
+        LogState::Judged(_) => None,
     };
-    let (facts, resume) = match point {
+    let (facts, resume) = match checkpoint {
         None => (session.facts().await?, None),
-        Some(Ok((facts, point))) => (facts, Some(Ok(point))),
-        Some(Err(ResumeError::Ask(error))) => return Err(error),
-        Some(Err(ResumeError::Position(error))) => (session.facts().await?, Some(Err(error))),
+        Some(checkpoint) => match session.resume_point(options, config, checkpoint).await {
+            Ok((facts, point)) => (facts, Some(Ok(point))),
+            Err(ResumeError::Ask(error)) => return Err(error),
+            Err(ResumeError::Position(error)) => (session.facts().await?, Some(Err(error))),
+        },
     };
     let mut items = vec![source::connected(&facts, config.tls.mode, silent)];
     items.extend(source::items(&facts, config));
     items.extend(binlog::items(&facts, config, resume.as_ref()));
+    if let LogState::Judged(judged) = log {
+        let files = items.iter_mut().filter(|item| item.id == binlog::FILES);
+        files.for_each(|item| *item = judged.clone());
+    }
     items.extend(table::items(&tables(session, config).await?, &config.tables));
-    Ok(items)
+    let refused = match &resume {
+        Some(Err(error)) if error.is_of_one_server() => Some(error.class()),
+        _ => None,
+    };
+    Ok(Answer { items, refused })
 }
 
 async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts>, StreamError> {

@@ -3,10 +3,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use relay_store::{OpenError, ReadOnlyLog};
+use relay_store::{OpenError, ReadOnlyLog, Seq, cursor_snapshot};
 
 use super::Item;
 use crate::config::Config;
+use crate::log::Checkpoint;
 
 const ID: &str = "state.store";
 
@@ -51,6 +52,40 @@ pub(super) fn is_new(config: &Config) -> bool {
     !config.log.dir.exists() || is_empty(&config.log.dir)
 }
 
+/// Where a log ends that this process has not open.
+#[derive(Debug)]
+pub(super) enum LogEnd {
+    /// There is none yet.
+    New,
+    /// Here; no checkpoint when it has none.
+    At {
+        /// Its place in the source.
+        checkpoint: Option<Checkpoint>,
+        /// Its last entry.
+        last: Seq,
+    },
+    /// A process has it open and moves its end.
+    InUse,
+    /// It does not read.
+    Unreadable(String),
+}
+
+/// Where the log of this config ends. Nothing is changed.
+pub(super) fn end(config: &Config) -> LogEnd {
+    if is_new(config) {
+        return LogEnd::New;
+    }
+    let snapshot = match cursor_snapshot(&config.log.dir) {
+        Ok(snapshot) => snapshot,
+        Err(OpenError::Locked { .. }) => return LogEnd::InUse,
+        Err(e) => return LogEnd::Unreadable(e.to_string()),
+    };
+    match snapshot.checkpoint.map(|bytes| Checkpoint::decode(&bytes)).transpose() {
+        Ok(checkpoint) => LogEnd::At { checkpoint, last: snapshot.durable_seq },
+        Err(e) => LogEnd::Unreadable(e.to_string()),
+    }
+}
+
 /// The item when the daemon has the log open already.
 pub(super) fn open(config: &Config) -> Item {
     Item::pass(ID, format!("{} is open", config.log.dir.display()))
@@ -84,9 +119,13 @@ mod tests {
     use super::*;
     use crate::check::Level;
 
-    fn item(dir: &Path) -> Item {
+    fn config(dir: &Path) -> Config {
         let text = format!("[source]\nurl = \"mysql://r@db1\"\n[log]\ndir = {:?}\n", dir.display().to_string());
-        check(&Config::parse(&text, Path::new("t"), &|_| None).expect("valid"))
+        Config::parse(&text, Path::new("t"), &|_| None).expect("valid")
+    }
+
+    fn item(dir: &Path) -> Item {
+        check(&config(dir))
     }
 
     #[test]
@@ -100,6 +139,31 @@ mod tests {
         relay_store::Store::open(&log, relay_store::StoreOptions::default()).unwrap().close();
         let found = item(&log);
         assert_eq!(found.level, Level::Pass, "{found:?}");
+    }
+
+    #[test]
+    fn the_end_of_a_stopped_log_is_known_and_that_of_an_open_one_is_somebody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(end(&config(dir.path())), LogEnd::New));
+        let store = relay_store::Store::open(dir.path(), relay_store::StoreOptions::default()).unwrap();
+        let ours = Checkpoint { file: "bin.000007".into(), position: 900, ..Checkpoint::default() };
+        let mut appender = store.appender().unwrap();
+        appender.advance(&ours.encode());
+        appender.flush().unwrap();
+        drop(appender);
+        assert!(matches!(end(&config(dir.path())), LogEnd::InUse));
+        store.close();
+        match end(&config(dir.path())) {
+            LogEnd::At { checkpoint, last } => assert_eq!((checkpoint, last), (Some(ours), Seq::ZERO)),
+            other => panic!("{other:?}"),
+        }
+        for file in std::fs::read_dir(dir.path().join("meta")).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() {
+                std::fs::write(path, "nonsense").unwrap();
+            }
+        }
+        assert!(matches!(end(&config(dir.path())), LogEnd::Unreadable(_)));
     }
 
     #[test]

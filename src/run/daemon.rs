@@ -9,6 +9,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::deliveries::Deliveries;
 use super::gauges::Memory;
@@ -165,9 +166,10 @@ impl Daemon {
         &self.capture
     }
 
-    /// Starts every delivery of the config.
-    pub async fn start_deliveries(&self) {
+    /// Starts every delivery of the config. `stop` ends what outlives the single delivery.
+    pub async fn start_deliveries(&self, stop: &CancellationToken) {
         let _acting = self.acting.lock().await;
+        self.deliveries.keep_zone(stop.clone());
         for delivery in self.config().deliveries.clone() {
             self.deliveries.start(delivery).await;
         }
@@ -207,7 +209,7 @@ impl Daemon {
     /// Runs the precheck again, beside the running daemon.
     pub async fn check(&self) -> Report {
         let checkpoint = super::durable_checkpoint(&self.store).ok().flatten();
-        check::with_open_log(&self.config(), checkpoint.as_ref()).await
+        check::with_open_log(&self.config(), checkpoint.as_ref(), self.store.positions().last_seq).await
     }
 
     /// Creates a cursor that belongs to no delivery yet.

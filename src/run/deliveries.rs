@@ -82,6 +82,14 @@ impl Deliveries {
         }
     }
 
+    /// Keeps the server's time zone as soon as it is reached, also while no delivery asks for it: one that is begun when
+    /// the server is refused, or away, needs it.
+    pub(super) fn keep_zone(&self, stop: CancellationToken) {
+        let zone = self.zone.clone();
+        // What it cannot keep, a delivery says that needs it.
+        tokio::spawn(async move { drop(zone.get(&stop).await) });
+    }
+
     /// Starts one; its cursor is made first when it has none. One whose start leads nowhere parks.
     pub(super) async fn start(&self, config: Delivery) {
         let config = Arc::new(config);

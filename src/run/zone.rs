@@ -2,7 +2,7 @@
 //! tell; so it is kept beside the log, and deliveries go on with it while the server is away.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -51,11 +51,13 @@ pub(super) struct Zone {
     configured: String,
     status: Arc<Status>,
     kept: PathBuf,
+    /// Held while the file is written: several deliveries may learn the zone at once.
+    keeping: Arc<Mutex<()>>,
 }
 
 impl Zone {
     pub(super) fn new(configured: &str, log_dir: &Path, status: Arc<Status>) -> Self {
-        Self { configured: configured.to_owned(), status, kept: log_dir.join(FILE) }
+        Self { configured: configured.to_owned(), status, kept: log_dir.join(FILE), keeping: Arc::default() }
     }
 
     /// The zone: as configured, or the server's as soon as it is reached, or the one kept from an earlier run.
@@ -93,6 +95,7 @@ impl Zone {
 
     /// Keeps the name for runs in which the server is away; without it they wait.
     fn keep(&self, named: &str) {
+        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if std::fs::read_to_string(&self.kept).is_ok_and(|kept| kept == named) {
             return;
         }

@@ -15,6 +15,7 @@ mod kafka;
 mod lag;
 mod outage;
 mod pipeline;
+mod purged;
 mod servers;
 mod source;
 mod wire;
