@@ -330,6 +330,7 @@ impl Appender {
             count: open.count,
             meta: open.meta,
             payload: open.payload,
+            bare: open.bare,
             schemas: std::mem::take(&mut self.schemas),
             retired: std::mem::take(&mut self.retired),
         })));

@@ -32,7 +32,8 @@
 //! | `read.rs`, `view.rs`, `read_only.rs` | reading, here and in another process |
 //! | `address.rs` | how a time address is resolved |
 //! | `cursor.rs`, `snapshot.rs` | the sinks' places |
-//! | `retention.rs`, `trim.rs`, `disk.rs` | what goes, how it goes, and the full disk |
+//! | `retention.rs`, `trim.rs` | what goes, and how it goes |
+//! | `room.rs`, `disk.rs` | the full disk |
 //! | `verify.rs` | the whole log against its checksums |
 //! | `durable.rs` | who waits for what; poisoning |
 
@@ -56,6 +57,7 @@ mod read_only;
 mod rebuild;
 mod recover;
 mod retention;
+mod room;
 mod segment;
 mod seq;
 mod shared;
@@ -80,7 +82,7 @@ pub use read::{Block, Gap, GapReason, MarkedEntry, RawBlock, Read, Reader};
 pub use read_only::ReadOnlyLog;
 pub use seq::{CursorEpoch, LogEpoch, Seq};
 pub use snapshot::{CursorSnapshot, cursor_snapshot};
-pub use stats::{DiskFull, SYNC_BOUNDS_US, StoreStats};
+pub use stats::{DiskFull, Oversized, SYNC_BOUNDS_US, StoreStats};
 pub use store::{OpenReport, Store};
 pub use verify::{Progress, VerifyReport};
 pub use view::{Damage, Positions, SegmentInfo};

@@ -22,6 +22,8 @@ pub(crate) struct SealedBlock {
     pub meta: BlockMeta,
     /// Context, entries, closings.
     pub payload: Vec<u8>,
+    /// No entry of the caller's is in it.
+    pub bare: bool,
     /// Versions that become durable with this block.
     pub schemas: Vec<SchemaVersion>,
     /// Versions that nothing after this block needs.

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::seq::Seq;
+
 /// Upper bounds of the sync latency histogram, microseconds; the last bucket takes the rest.
 pub const SYNC_BOUNDS_US: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
@@ -15,8 +17,18 @@ pub struct DiskFull {
     pub free_bytes: u64,
     /// Free bytes that the next group needs, with the floor.
     pub needed_bytes: u64,
-    /// Bytes in the log of the transaction that is open, whose start keeps retention from going on.
-    pub open_tx_bytes: u64,
+    /// The transaction that alone does not fit. Given up and sent again, it waits until more than its bytes are free
+    /// above the floor; reopening the store tries it once without that.
+    pub oversized: Option<Oversized>,
+}
+
+/// A transaction that filled the disk when nothing but itself was left to make room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its first seq.
+    pub first: Seq,
+    /// Its bytes in the log, with those that found no room.
+    pub bytes: u64,
 }
 
 /// What an open store did and holds.

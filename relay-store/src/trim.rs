@@ -1,4 +1,4 @@
-//! The writer's housekeeping: trims what retention lets go, watches the free space, keeps the ballast.
+//! The writer's housekeeping: trims what retention lets go, and takes the ballast back.
 
 use std::time::Instant;
 
@@ -13,8 +13,7 @@ use crate::options::Retention;
 use crate::retention::{self, Inputs, Verdict};
 use crate::segment::path;
 use crate::segment::write::sync_dir;
-use crate::stats::DiskFull;
-use crate::writer::{GroupError, META_BYTES, Writer};
+use crate::writer::Writer;
 
 impl Writer {
     /// One look at retention and at the ballast.
@@ -24,56 +23,13 @@ impl Writer {
         let floor = self.floor(&policy);
         let free = disk::free_bytes(&self.shared.dir)?;
         self.trim(&policy, free, floor)?;
-        if !self.ballast.present && free > floor.saturating_add(2 * self.ballast.bytes) {
+        if !self.ballast.present && free > floor.saturating_add(self.ballast.bytes) {
             self.ballast.take()?;
         }
         Ok(())
     }
 
-    /// Free bytes that entries may not take: the configured floor, and what sled needs to go on.
-    fn floor(&self, policy: &Retention) -> u64 {
-        policy.disk_free_min.max(2 * self.ballast.bytes).max(2 * META_BYTES)
-    }
-
-    /// Looks before a group of `bytes` is written. IMPORTANT: sled must never meet a full disk, its handle is dead then.
-    pub(crate) fn ensure_room(&mut self, bytes: u64) -> Result<(), GroupError> {
-        let policy = lock(&self.shared.retention).clone();
-        let floor = self.floor(&policy);
-        let needed = if bytes == 0 { META_BYTES } else { floor.saturating_add(bytes) };
-        let mut free = disk::free_bytes(&self.shared.dir)?;
-        if free < needed {
-            self.trim(&policy, free, needed)?;
-            free = disk::free_bytes(&self.shared.dir)?;
-        }
-        if free >= needed {
-            return Ok(());
-        }
-        if self.ballast.present && free < 2 * self.ballast.bytes {
-            self.ballast.release()?;
-        }
-        let mut disk_full = lock(&self.shared.counters.disk_full);
-        if disk_full.is_none() {
-            let dir = self.shared.dir.display();
-            tracing::error!(%dir, free, needed, "the disk is full: nothing is appended until there is room");
-        }
-        let open_tx_bytes = self.end.open_tx.map_or(0, |first| self.bytes_from(first));
-        *disk_full = Some(DiskFull { free_bytes: free, needed_bytes: needed, open_tx_bytes });
-        Err(GroupError::Full)
-    }
-
-    pub(crate) fn leave_full(&mut self) {
-        *lock(&self.shared.counters.disk_full) = None;
-        self.shared.queue.set_full(false);
-        tracing::info!(dir = %self.shared.dir.display(), "the disk has room again");
-    }
-
-    fn bytes_from(&self, first: u64) -> u64 {
-        let view = self.shared.view.lock();
-        let sealed = view.segments.values().filter(|record| record.state == SegmentState::Sealed);
-        sealed.filter(|record| record.last_seq >= first).map(|record| record.bytes).sum::<u64>() + view.active.end
-    }
-
-    fn trim(&mut self, policy: &Retention, free_bytes: u64, floor_bytes: u64) -> Result<(), StorageError> {
+    pub(crate) fn trim(&mut self, policy: &Retention, free_bytes: u64, floor_bytes: u64) -> Result<(), StorageError> {
         let sealed: Vec<SegmentRecord> = {
             let view = self.shared.view.lock();
             view.segments.values().filter(|record| record.state == SegmentState::Sealed).cloned().collect()

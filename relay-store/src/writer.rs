@@ -21,11 +21,12 @@ use crate::meta::prefix;
 use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
 use crate::options::{Codec, GROUP_BYTES_MAX};
 use crate::queue::{Item, QueueState, SealedBlock};
+use crate::room::Load;
 use crate::segment::SegmentHeader;
 use crate::segment::footer::SegmentIndex;
 use crate::segment::write::SegmentWriter;
 use crate::shared::Shared;
-use crate::stats::SYNC_BOUNDS_US;
+use crate::stats::{Oversized, SYNC_BOUNDS_US};
 
 /// Moved cursors, and a checkpoint that moved without entries, make a group of their own at most this often.
 const ALONE_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,6 +78,10 @@ pub(crate) struct Writer {
     tick_now: bool,
     /// Segments whose files are gone and whose records go with the next batch.
     pub(crate) gone: Vec<u64>,
+    /// Bytes written of the open transaction, in this life of the store.
+    pub(crate) open_bytes: u64,
+    /// The transaction that alone does not fit on the disk.
+    pub(crate) oversized: Option<Oversized>,
 }
 
 /// One block of a group on its way to the file.
@@ -101,6 +106,21 @@ struct Group {
     bytes: u64,
     schemas: Vec<u64>,
     rotate: bool,
+}
+
+impl Group {
+    /// What it needs room for; `work` holds its items.
+    fn load(&self, work: &VecDeque<Item>) -> Load {
+        let blocks = work.iter().take(self.items).filter_map(|item| match item {
+            Item::Block(block) => Some(block),
+            Item::Advance(_) => None,
+        });
+        let versions =
+            |block: &SealedBlock| block.schemas.iter().map(|version| version.bytes.len() as u64).sum::<u64>();
+        // Versions go into meta too.
+        let meta: u64 = blocks.clone().map(|block| versions(block)).sum();
+        Load { bytes: self.bytes + 2 * meta, closes: meta == 0 && blocks.clone().all(|block| block.bare) }
+    }
 }
 
 impl Writer {
@@ -133,6 +153,8 @@ impl Writer {
             last_tick: Instant::now(),
             tick_now: false,
             gone: Vec::new(),
+            open_bytes: 0,
+            oversized: None,
         }
     }
 
@@ -241,7 +263,7 @@ impl Writer {
                 self.rotate()?;
                 continue;
             }
-            self.ensure_room(group.bytes)?;
+            self.ensure_room(group.load(&self.work))?;
             self.commit(group)?;
             if self.work.is_empty() {
                 return Ok(());
@@ -339,6 +361,9 @@ impl Writer {
             has_entries |= block.count > 0;
             offset = end;
             group.items = position + 1;
+            if self.gives_up(block) {
+                break;
+            }
         }
         group.bytes = offset - self.segment.offset;
         if group.blocks.is_empty() {
@@ -445,10 +470,15 @@ impl Writer {
         let mut crossing = Vec::new();
         let checkpoint_before = self.end.checkpoint.clone();
         add_blocks(&mut self.segment.index, group, items);
+        let mut written = group.blocks.iter().filter(|block| block.item.is_some()).map(|block| block.header.len());
         for item in items {
             match item {
                 Item::Advance(checkpoint) => self.end.checkpoint = Some(checkpoint.clone()),
-                Item::Block(block) => self.take_in_block(block, batch, &mut crossing)?,
+                Item::Block(block) => {
+                    let open_before = self.end.open_tx;
+                    self.take_in_block(block, batch, &mut crossing)?;
+                    self.follow_open(open_before, block, written.next().unwrap_or_default());
+                }
             }
         }
         self.in_segment.extend(&group.schemas);

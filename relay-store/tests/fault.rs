@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::workload::{self, Acked};
 use common::{Rng, read_all, seed};
-use relay_store::{AppendError, CursorOptions, Seq, Store, StoreOptions, Submit};
+use relay_store::{AppendError, Appender, CursorOptions, Retention, Seq, Store, StoreOptions, Submit};
 
 const CHILD: &str = "RELAY_FAULT_CHILD";
 const ROUNDS: &str = "RELAY_FAULT_ROUNDS";
@@ -22,10 +22,11 @@ fn main() {
         std::process::exit(child(Path::new(&dir)));
     }
     if std::env::args().any(|argument| argument == "--list") {
-        println!("fault_at_every_call: test\nfull_disk_heals: test");
+        println!("fault_at_every_call: test\nfull_disk_heals: test\noversized_transaction_waits_for_more_room: test");
         return;
     }
     full_disk_heals();
+    oversized_transaction_waits_for_more_room();
     power_cut_takes_nothing_back();
     fault_at_every_call();
 }
@@ -144,15 +145,7 @@ fn inject(call: &str, fault: &str, nth: u64) -> bool {
 
 fn full_disk_heals() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let mount = |options: &str| {
-        Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(dir.path())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    if !mount("size=16m") {
+    if !mount_tmpfs(dir.path(), "size=16m") {
         println!("SKIPPED full_disk_heals: no right to mount a tmpfs");
         return;
     }
@@ -195,7 +188,7 @@ fn full_disk_heals() {
             std::thread::yield_now();
         }
     }
-    assert!(mount("remount,size=64m"), "remount");
+    assert!(mount_tmpfs(dir.path(), "remount,size=64m"), "remount");
     let durable = appender.flush().expect("room again");
     assert!(store.stats().disk_full.is_none());
     let acked = Acked { transactions: next, seq: durable.0, cursor: visible.0 / 2 };
@@ -205,6 +198,121 @@ fn full_disk_heals() {
     assert!(first > Seq(1) && first.0 <= visible.0 / 2 + 1, "{first}");
     assert!(read_all(&mut store.reader(), first).len() > 1000);
     println!("full_disk_heals: ok, {next} transactions");
+}
+
+fn mount_tmpfs(at: &Path, options: &str) -> bool {
+    Command::new("mount")
+        .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+        .arg(at)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !reached() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Appends to one transaction until the disk is full.
+fn fill_by_one_transaction(store: &Store, appender: &mut Appender) -> Seq {
+    let first = appender.last_seq().next();
+    let (body, context) = (vec![7u8; 8 << 10], &b"context"[..]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.stats().disk_full.is_none() {
+        assert!(Instant::now() < deadline, "the disk never got full");
+        if appender.submit().expect("submit") == Submit::Done {
+            appender.append(common::header(0), &[&body], &context).expect("append");
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    first
+}
+
+/// A transaction that filled the disk alone was written again and again, as often as its connection broke off; and
+/// one that a restart abandons could not even be given up, for its end found no room either.
+fn oversized_transaction_waits_for_more_room() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    if !mount_tmpfs(dir.path(), "size=16m") {
+        println!("SKIPPED oversized_transaction_waits_for_more_room: no right to mount a tmpfs");
+        return;
+    }
+    let _unmount = Unmount(dir.path());
+    let other = dir.path().join("other");
+    std::fs::write(&other, vec![1u8; 1 << 20]).expect("somebody else's file");
+    let options = StoreOptions {
+        segment_bytes: 1 << 20,
+        queue_bytes: 64 << 10,
+        codec: relay_store::Codec::None,
+        ..common::options()
+    };
+    let store_dir = dir.path().join("store");
+    let store = Store::open(&store_dir, options.clone()).expect("open");
+    let cursor = store.cursors().create("c", Seq(0), CursorOptions::default()).expect("create");
+    let ack = |store: &Store, seq: Seq| {
+        store.cursors().commit_durable("c", cursor.epoch, seq, None).expect("cursors move on a full disk");
+    };
+    let mut appender = store.appender().expect("appender");
+    for n in 0..20 {
+        workload::append(&mut appender, n).expect("append");
+    }
+    let small = appender.flush().expect("flush");
+    ack(&store, small);
+    let first = fill_by_one_transaction(&store, &mut appender);
+    let named = store.stats().disk_full.and_then(|full| full.oversized).expect("the transaction is named");
+    assert_eq!(named.first, first);
+    assert!(named.bytes > 8 << 20, "{named:?}");
+
+    // The next life gives it up although the disk is full, so that it can go.
+    drop(appender);
+    drop(store);
+    let store = Store::open(&store_dir, options).expect("open on a full disk");
+    let mut appender = store.appender().expect("appender");
+    appender.submit().expect("submit");
+    let abandoned = appender.last_seq();
+    wait_until("what was open is given up", || store.positions().durable_seq == abandoned);
+    ack(&store, abandoned);
+
+    // It comes again, and fails again; a little room lets the rest of the queue through, and no more.
+    let first = fill_by_one_transaction(&store, &mut appender);
+    let named = store.stats().disk_full.and_then(|full| full.oversized).expect("the transaction is named");
+    assert_eq!(named.first, first);
+    std::fs::remove_file(&other).expect("room");
+    wait_until("the rest is written", || store.stats().disk_full.is_none() && store.stats().queued_bytes == 0);
+    drop(appender);
+    let mut appender = store.appender().expect("appender");
+    appender.submit().expect("submit");
+    let abandoned = appender.last_seq();
+    wait_until("it is given up", || store.positions().durable_seq == abandoned);
+    ack(&store, abandoned);
+    store.set_retention(Retention { max_bytes: Some(0), ..Retention::default() });
+    wait_until("what it had goes", || store.positions().first_seq > first);
+    std::fs::write(&other, vec![1u8; 4 << 20]).expect("somebody else's file grew");
+
+    // Its first block finds room for itself, but not for the whole.
+    let context: &[u8] = b"context";
+    appender.append(common::header(0), &[b"again"], &context).expect("append");
+    appender.commit(common::commit(&20u64.to_be_bytes(), 1));
+    appender.seal();
+    appender.submit().expect("submit");
+    wait_until("it waits", || store.stats().disk_full.is_some());
+    let full = store.stats().disk_full.expect("waits");
+    assert!(full.free_bytes > 6 << 20, "there is room for a block: {full:?}");
+    assert_eq!(full.oversized.map(|known| known.first), Some(first));
+    assert!(full.needed_bytes > named.bytes, "{full:?}");
+    for _ in 0..3 {
+        ack(&store, abandoned);
+        assert_eq!(store.positions().durable_seq, abandoned, "it was tried without more room");
+    }
+    assert!(mount_tmpfs(dir.path(), "remount,size=64m"), "remount");
+    let durable = appender.flush().expect("room for all of it");
+    assert_eq!(durable, abandoned.next());
+    assert_eq!(store.stats().disk_full, None);
+    println!("oversized_transaction_waits_for_more_room: ok, {} bytes", named.bytes);
 }
 
 /// A file system in a file: what the file holds at a moment is what a power cut at that moment leaves, for what was

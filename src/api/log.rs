@@ -35,6 +35,10 @@ pub(super) fn facts(daemon: &Daemon) -> Value {
         "newest_us": stats.newest_us,
         "queued_bytes": stats.queued_bytes,
         "disk_full": stats.disk_full.is_some(),
+        "disk_needed_bytes": stats.disk_full.as_ref().map(|full| full.needed_bytes),
+        "oversized_transaction": stats.disk_full.and_then(|full| full.oversized).map(|transaction| json!({
+            "first_seq": transaction.first.0, "bytes": transaction.bytes,
+        })),
         "poisoned": daemon.store().durable().poisoned().map(|p| p.to_string()),
         "damage": daemon.store().damage().iter().map(|d| json!({
             "segment": d.segment.0, "offset": d.offset, "first_seq": d.first.0, "last_seq": d.last.0, "what": d.what,
