@@ -25,7 +25,7 @@
 //! | look in | for |
 //! |---|---|
 //! | `store.rs`, `format.rs` | opening, and what makes a directory a store |
-//! | `recover.rs`, `rebuild.rs` | where the log ends: what is cut, what is named as lost, meta rebuilt |
+//! | `recover.rs`, `rebuild.rs`, `recheck.rs` | where the log ends: what is cut, what is named as lost, meta rebuilt |
 //! | `append.rs`, `queue.rs`, `writer.rs` | the way of an entry to the disk |
 //! | `block.rs`, `segment/` | bytes |
 //! | `meta/` | what sled holds |
@@ -55,6 +55,7 @@ mod queue;
 mod read;
 mod read_only;
 mod rebuild;
+mod recheck;
 mod recover;
 mod retention;
 mod room;

@@ -120,7 +120,7 @@ impl RawBlock {
         let (first, last) = (Seq(header.first_seq), Seq(header.last_seq()));
         let damaged = |error: block::BlockError| {
             let (segment, what) = (Seq(segment), error.to_string());
-            view.lock().add_damage(Damage { segment, offset, first, last, what: what.clone() });
+            view.note(Damage { segment, offset, first, last, what: what.clone() });
             let reason = GapReason::Damaged { segment, offset, what };
             ReadError::Gap(Gap { first: Seq(from), last: Seq(through), reason })
         };
@@ -346,7 +346,7 @@ impl Reader {
                         let (segment, first) = (Seq(plan.segment), Seq(plan.segment));
                         let last = first.prev();
                         let what = what.to_owned();
-                        self.view.lock().add_damage(Damage { segment, offset: 0, first, last, what });
+                        self.view.note(Damage { segment, offset: 0, first, last, what });
                     }
                     self.file = Some(file);
                 }
@@ -482,9 +482,10 @@ impl Reader {
     fn damaged(&self, first: u64, last: u64, plan: &Plan, offset: u64, what: &str) -> Read {
         let last = last.min(plan.visible).max(first);
         let (segment, what) = (Seq(plan.segment), what.to_owned());
-        let damage = Damage { segment, offset, first: Seq(first), last: Seq(last), what: what.clone() };
-        self.view.lock().add_damage(damage);
-        Read::Gap(Gap { first: Seq(first), last: Seq(last), reason: GapReason::Damaged { segment, offset, what } })
+        let damage = Damage { segment, offset, first: Seq(first), last: Seq(last), what };
+        let gap = damage.gap();
+        self.view.note(damage);
+        Read::Gap(gap)
     }
 
     /// The blocks of a prepared range, in order: their entries, although they are not visible themselves. The range must
@@ -565,11 +566,12 @@ fn name_losses(log: &LogView, plan: &Plan, scan: &scan::Scan) -> bool {
     }
     let mut named = false;
     for (first, last, offset, what) in losses {
-        let (segment, first, last) = (Seq(plan.segment), Seq(first), Seq(last));
-        view.add_damage(Damage { segment, offset, first, last, what: what.clone() });
+        let damage = Damage { segment: Seq(plan.segment), offset, first: Seq(first), last: Seq(last), what };
+        let gap = damage.gap();
+        view.add_damage(damage);
         // What a known gap covers already keeps its reason.
-        let known = view.gaps.iter().any(|gap| gap.first <= last && first <= gap.last);
-        named |= !known && view.add_gap(Gap { first, last, reason: GapReason::Damaged { segment, offset, what } });
+        let known = view.gaps.iter().any(|known| known.first <= gap.last && gap.first <= known.last);
+        named |= !known && if log.live { view.lose(gap) } else { view.add_gap(gap) };
     }
     named
 }

@@ -24,7 +24,7 @@ use crate::segment::{self, SegmentHeader};
 use crate::seq::Seq;
 use crate::store::OpenReport;
 use crate::view::{Damage, LogView, View};
-use crate::{format, rebuild};
+use crate::{format, rebuild, recheck};
 
 /// Free bytes that sled needs to open and to take the first batches.
 const OPEN_BYTES: u64 = 2 << 20;
@@ -232,7 +232,9 @@ fn go_on(
     let mut mark = state.mark.take().expect("looked at when meta was opened or rebuilt");
     let mut batch = Batch::default();
     finish_deletions(site, &mark, &mut state, &mut batch)?;
+    recheck::recheck(site, mark.segment, &mut state, &mut batch)?;
     let mut view = View { gaps: std::mem::take(&mut state.gaps), ..View::default() };
+    view.damage = view.gaps.iter().filter_map(Damage::of_gap).collect();
     check_sealed(site, &mark, &state, &mut view, &mut batch)?;
     remove_orphans(site, &mark)?;
 

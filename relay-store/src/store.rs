@@ -32,7 +32,7 @@ pub struct OpenReport {
     pub cut_bytes: u64,
     /// First and last seq of the transaction that was open at the log's end; the next appender abandons it.
     pub open_transaction: Option<(Seq, Seq)>,
-    /// Places that do not verify.
+    /// Places that do not verify, those that were known before included.
     pub damage: Vec<Damage>,
     /// Ranges that were lost just now. The log went on behind them, in a new log epoch.
     pub lost: Vec<Gap>,
@@ -196,7 +196,8 @@ impl Store {
         self.inner.shared.view.segments()
     }
 
-    /// Reads every block below the mark and checks it. Runs beside the writer.
+    /// Reads every block below the mark and checks it. Runs beside the writer. It only tells: what is lost is
+    /// named for good when it is read.
     ///
     /// # Errors
     /// The disk refuses. What does not verify is in the report.

@@ -42,6 +42,20 @@ pub struct Damage {
     pub what: String,
 }
 
+impl Damage {
+    /// The range that is lost by it.
+    pub(crate) fn gap(&self) -> Gap {
+        let (segment, offset, what) = (self.segment, self.offset, self.what.clone());
+        Gap { first: self.first, last: self.last, reason: GapReason::Damaged { segment, offset, what } }
+    }
+
+    /// The damage that a named gap tells of.
+    pub(crate) fn of_gap(gap: &Gap) -> Option<Damage> {
+        let GapReason::Damaged { segment, offset, what } = &gap.reason else { return None };
+        Some(Damage { segment: *segment, offset: *offset, first: gap.first, last: gap.last, what: what.clone() })
+    }
+}
+
 /// One segment, as tools show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -76,6 +90,8 @@ pub(crate) struct View {
     pub crossing: BTreeMap<u64, u64>,
     /// Lost ranges, in order.
     pub gaps: Vec<Gap>,
+    /// Those of `gaps` that reading found; the writer makes them durable.
+    pub unsaved: Vec<Gap>,
     pub damage: Vec<Damage>,
 }
 
@@ -101,6 +117,16 @@ impl View {
         let at = self.gaps.partition_point(|known| known.first < gap.first);
         self.gaps.insert(at, gap);
         true
+    }
+
+    /// [`add_gap`](Self::add_gap) for what reading finds: durable with the next group.
+    pub(crate) fn lose(&mut self, gap: Gap) -> bool {
+        let new = self.add_gap(gap.clone());
+        if new {
+            tracing::error!(%gap, "the log lost entries");
+            self.unsaved.push(gap);
+        }
+        new
     }
 
     /// Notes damage once a place.
@@ -137,6 +163,17 @@ impl LogView {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, View> {
         lock(&self.state)
+    }
+
+    /// Notes damage that reading found. What a sealed segment lost is lost for good, and stays named over a restart;
+    /// of the active one opening tells what is lost.
+    pub(crate) fn note(&self, damage: Damage) {
+        let mut view = self.lock();
+        let sealed = view.segments.get(&damage.segment.0).is_some_and(|record| record.state == SegmentState::Sealed);
+        if self.live && sealed {
+            view.lose(damage.gap());
+        }
+        view.add_damage(damage);
     }
 
     pub(crate) fn segments(&self) -> Vec<SegmentInfo> {

@@ -13,7 +13,7 @@ use crate::disk::{self, Ballast};
 use crate::durable::lock;
 use crate::end::LogEnd;
 use crate::error::{AppendError, CursorError, Poisoned, StorageError};
-use crate::meta::catalogue::{RangeRecord, SegmentRecord, SegmentState};
+use crate::meta::catalogue::{RangeRecord, SegmentRecord, SegmentState, put_gap};
 use crate::meta::cursor::CursorRecord;
 use crate::meta::db::{Batch, Db};
 use crate::meta::mark::{Mark, Published, put_checkpoint};
@@ -247,7 +247,9 @@ impl Writer {
     /// Whether something but entries has to become durable.
     fn has_meta_work(&self) -> bool {
         let moved = || lock(&self.shared.cursors).slots.values().any(|slot| slot.dirty);
-        self.requests.iter().any(|request| !matches!(request.change, Change::Barrier)) || moved()
+        self.requests.iter().any(|request| !matches!(request.change, Change::Barrier))
+            || moved()
+            || !self.shared.view.lock().unsaved.is_empty()
     }
 
     /// Makes all that was taken durable, in as many groups as segments ask for.
@@ -405,6 +407,7 @@ impl Writer {
         let items: Vec<Item> = self.work.drain(..group.items).collect();
         let mut batch = Batch::default();
         self.gone.drain(..).for_each(|first| SegmentRecord::delete(first, &mut batch));
+        self.put_gaps(&mut batch);
         let crossing = self.take_in(&group, &items, &mut batch)?;
         self.mark.commit_no += 1;
         self.mark.durable_seq = self.end.last_seq;
@@ -541,6 +544,13 @@ impl Writer {
         }
         self.end.apply(last_seq, &BlockMeta { closed: Vec::new(), ..block.meta.clone() });
         Ok(())
+    }
+
+    /// Puts what readers found lost into the batch.
+    fn put_gaps(&self, batch: &mut Batch) {
+        let found = std::mem::take(&mut self.shared.view.lock().unsaved);
+        // What was trimmed meanwhile is named by the log's start.
+        found.iter().filter(|gap| gap.last.0 >= self.mark.first_seq).for_each(|gap| put_gap(gap, batch));
     }
 
     /// Puts the cursors that moved into the batch; gives them as they will be durable.

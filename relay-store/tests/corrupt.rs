@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Rng, body, commit, header, open, options, read_all, read_with_gaps, seed};
-use relay_store::{CursorOptions, GapReason, Seq, Store, Submit};
+use relay_store::{CursorOptions, GapReason, SegmentInfo, Seq, Store, Submit};
 
 /// What a store holds before it is damaged.
 struct Truth {
@@ -257,5 +257,51 @@ fn missing_files_are_named_or_restored() {
             fs::remove_file(&path).expect("remove")
         }
         check(dir.path(), &truth, &format!("{} is missing", name.display()));
+    }
+}
+
+/// Flips a bit of an entry in the middle of a sealed segment: noise is stored as it is.
+fn flip_in(segment: &SegmentInfo, truth: &Truth) {
+    let mut bytes = fs::read(&segment.path).expect("read");
+    let (_, body) = truth.entries.range(segment.first_seq.0 + 20..).next().expect("an entry");
+    let at = bytes.windows(16).position(|window| *window == body[10..26]).expect("it is in this segment");
+    bytes[at] ^= 1;
+    fs::write(&segment.path, bytes).expect("write");
+}
+
+/// Damage that reading met was known until the process ended: after a restart status was clean again, and a
+/// verification called the loss news.
+#[test]
+fn damage_found_by_reading_is_known_after_a_restart_until_the_segment_is_put_back() {
+    let mut rng = Rng(seed("found by reading"));
+    let dir = tempfile::tempdir().expect("temp dir");
+    let truth = build(&mut rng, dir.path(), true);
+    let store = open(dir.path());
+    assert_eq!(store.damage(), []);
+    let sealed = store.segments().into_iter().filter(|segment| segment.sealed).nth(2).expect("five segments");
+    let whole = fs::read(&sealed.path).expect("read");
+    flip_in(&sealed, &truth);
+    let (entries, gaps) = read_with_gaps(&mut store.reader(), Seq(1));
+    let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+    assert!(gap.first >= sealed.first_seq && gap.last <= sealed.last_seq, "{gap}");
+    // Who does not need it goes on.
+    assert!(read_all(&mut store.reader(), gap.last.next()).len() > 100);
+    let found = store.damage();
+    assert_eq!(found.len(), 1, "{found:?}");
+    drop(store);
+
+    let store = open(dir.path());
+    assert_eq!((store.damage(), &store.opened().damage), (found.clone(), &found), "forgotten");
+    let report = store.verify(&mut |_| {}).expect("verify");
+    assert_eq!((&report.known_gaps, report.is_clean()), (&gaps, true), "{report:?}");
+    assert_eq!(read_with_gaps(&mut store.reader(), Seq(1)), (entries, gaps));
+    drop(store);
+
+    fs::write(&sealed.path, whole).expect("put back");
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(store.damage(), []);
+        let all: Vec<_> = truth.entries.clone().into_iter().collect();
+        assert_eq!(read_all(&mut store.reader(), Seq(1)), all);
     }
 }
