@@ -29,7 +29,8 @@ pub enum Lagging {
 /// What may go from the front of the log. A limit that is `None` does not apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Age of a segment since it was sealed, by our clock.
+    /// Age of a segment since it was sealed, by our clock. A segment is sealed when it is full, or when it took entries
+    /// for an eighth of this: so what is older than nine eighths goes from a quiet log too.
     pub max_age: Option<Duration>,
     /// Bytes of all segments together.
     pub max_bytes: Option<u64>,

@@ -1,4 +1,4 @@
-//! The writer's housekeeping: trims what retention lets go, and takes the ballast back.
+//! The writer's housekeeping: seals what has been open for long, trims what retention lets go, takes the ballast back.
 
 use std::time::Instant;
 
@@ -13,7 +13,10 @@ use crate::options::Retention;
 use crate::retention::{self, Inputs, Verdict};
 use crate::segment::path;
 use crate::segment::write::sync_dir;
-use crate::writer::Writer;
+use crate::writer::{GroupError, Writer};
+
+/// A segment takes entries for this part of `max_age`: a quiet log outlives the limit by no more, in few segments.
+const SEALS_PER_MAX_AGE: u32 = 8;
 
 impl Writer {
     /// One look at retention and at the ballast.
@@ -22,11 +25,27 @@ impl Writer {
         let policy = lock(&self.shared.retention).clone();
         let floor = self.floor(&policy);
         let free = disk::free_bytes(&self.shared.dir)?;
+        if free >= floor && self.is_active_old(&policy) {
+            match self.rotate() {
+                // Room went in between: what is here goes on being appended to, or is sealed at the next look.
+                Ok(()) | Err(GroupError::Full) => {}
+                Err(GroupError::Fatal(error)) => return Err(error),
+            }
+        }
         self.trim(&policy, free, floor)?;
         if !self.ballast.present && free > floor.saturating_add(self.ballast.bytes) {
             self.ballast.take()?;
         }
         Ok(())
+    }
+
+    /// Whether the active segment has entries and is so old that it is sealed, however small: only what is sealed ages.
+    fn is_active_old(&self, policy: &Retention) -> bool {
+        let index = &self.segment.index;
+        let Some(limit) = policy.max_age.map(|max_age| max_age / SEALS_PER_MAX_AGE) else { return false };
+        let created_ms = self.shared.view.lock().segments.get(&index.first_seq).map_or(0, |record| record.created_ms);
+        let age_ms = crate::clock::now_ms().saturating_sub(created_ms);
+        index.last_seq >= index.first_seq && u128::from(age_ms) > limit.as_millis()
     }
 
     pub(crate) fn trim(&mut self, policy: &Retention, free_bytes: u64, floor_bytes: u64) -> Result<(), StorageError> {

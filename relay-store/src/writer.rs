@@ -652,7 +652,7 @@ impl Writer {
     }
 
     /// Closes the active segment and begins the next one. Each step is durable before the next relies on it.
-    fn rotate(&mut self) -> Result<(), GroupError> {
+    pub(crate) fn rotate(&mut self) -> Result<(), GroupError> {
         let full = |error: StorageError| {
             if error.is_full() { GroupError::Full } else { GroupError::Fatal(error) }
         };
