@@ -8,6 +8,7 @@ mod support;
 mod binlog_rows;
 
 mod capture;
+mod captured;
 mod check;
 mod hosts;
 mod idle;
