@@ -117,6 +117,31 @@ fn every_shape_of_mariadb_arrives_whole_and_once() {
     assert_eq!(rows.last().expect("rows")[1..], ["ANNOTATE_ROWS", "TABLE_MAP", "WRITE_ROWS_V1", "XID"]);
 }
 
+/// A start at the server's end was chosen anew as long as nothing had come: what was committed between two starts of a
+/// quiet source was passed over.
+#[test]
+fn a_first_start_at_the_end_is_kept_also_when_nothing_came_before_the_next_one() {
+    let servers = shared(&["mysql97", "mysql56", "mariadb"]);
+    for server in [servers.mysql97(), servers.mysql56(), servers.mariadb()] {
+        for resume in ["gtid", "file"] {
+            let schema = fresh("kept");
+            let mut root = Session::open(&server);
+            root.run_all(&[&format!("CREATE DATABASE {schema}"), &format!("USE {schema}"), "CREATE TABLE t (v TEXT)"]);
+            let captured = Captured::with(&server, &schema, "root", &format!("resume = \"{resume}\""));
+            let life = captured.start();
+            assert!(captured.store.checkpoint().is_some(), "{}, by {resume}: it runs before it is kept", server.name);
+            life.stop().expect("an orderly end");
+            root.run("INSERT INTO t VALUES ('meanwhile')");
+            let life = captured.start();
+            root.run("INSERT INTO t VALUES ('the end')");
+            let seen = captured.seen_with("the end", &life);
+            life.stop().expect("an orderly end");
+            let kept = seen.iter().any(|s| s.body.windows(9).any(|w| w == b"meanwhile"));
+            assert!(kept, "{}, by {resume}: a transaction after the first start is not in the log", server.name);
+        }
+    }
+}
+
 #[test]
 fn a_killed_dump_goes_on_without_loss_or_repetition() {
     for (name, writes) in

@@ -32,7 +32,7 @@ pub struct Life {
     shutdown: CancellationToken,
     pub thread: std::thread::JoinHandle<Result<(), CaptureError>>,
     /// Why it ended, for the message of a failed test.
-    ended: Arc<Mutex<Option<String>>>,
+    pub ended: Arc<Mutex<Option<String>>>,
 }
 
 impl Life {
@@ -79,11 +79,16 @@ impl Captured {
     }
 
     pub fn of_user(server: &Database, schema: &str, start: &str, user: &str) -> Self {
+        Self::with(server, schema, user, &format!("start = \"{start}\""))
+    }
+
+    /// The same with further settings of the source.
+    pub fn with(server: &Database, schema: &str, user: &str, settings: &str) -> Self {
         static SERVER_ID: AtomicU32 = AtomicU32::new(0);
         let server_id = 1_000_000 + std::process::id() % 100_000 * 100 + SERVER_ID.fetch_add(1, Ordering::Relaxed);
         let toml = format!(
             "[source]\nurl = \"mysql://{user}@127.0.0.1:{}\"\nserver_id = {server_id}\ntls = \"disabled\"\n\
-             start = \"{start}\"\nheartbeat_interval = \"1s\"\ntables = [\"{schema}.*\"]\n[log]\ndir = \"/nonexistent\"\n",
+             {settings}\nheartbeat_interval = \"1s\"\ntables = [\"{schema}.*\"]\n[log]\ndir = \"/nonexistent\"\n",
             server.port
         );
         let config = Config::parse(&toml, Path::new("relay.toml"), &|_| None).expect("a valid config");
