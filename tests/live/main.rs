@@ -10,6 +10,7 @@ mod binlog_rows;
 mod capture;
 mod captured;
 mod check;
+mod disconnect;
 mod hosts;
 mod idle;
 mod kafka;

@@ -1,9 +1,11 @@
-//! What tests share: real servers, the daemon as a child process, an independent Kafka client.
+//! What tests share: real servers, the daemon as a child process, an independent Kafka client,
+//! a proxy that breaks connections.
 
 #![allow(dead_code, reason = "each test crate uses its share of this")]
 
 pub mod daemon;
 pub mod kafka;
+pub mod proxy;
 pub mod servers;
 pub mod sql;
 
