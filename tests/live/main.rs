@@ -14,6 +14,7 @@ mod disconnect;
 mod hosts;
 mod idle;
 mod kafka;
+mod kill;
 mod lag;
 mod outage;
 mod pipeline;

@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod kafka;
+pub mod log;
 pub mod proxy;
 pub mod servers;
 pub mod sql;
