@@ -21,4 +21,5 @@ mod pipeline;
 mod purged;
 mod servers;
 mod source;
+mod trimmed;
 mod wire;
