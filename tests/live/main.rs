@@ -17,6 +17,7 @@ mod kafka;
 mod kill;
 mod lag;
 mod outage;
+mod parked;
 mod pipeline;
 mod purged;
 mod servers;
