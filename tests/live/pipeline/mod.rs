@@ -2,6 +2,9 @@
 //! nobody here wrote, replayed into tables and compared with the source.
 
 mod columns;
+mod compressed;
+mod failover;
+mod lines;
 mod replica;
 mod workload;
 

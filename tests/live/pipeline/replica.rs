@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::workload::Table;
+use super::workload::{Table, VERSIONS_OF_A_WRITER};
 use crate::support::kafka::Record;
 use crate::support::sql::Session;
 
@@ -58,7 +58,21 @@ pub fn replay(records: &[Record]) -> Replica {
         );
     }
     for record in seen.values() {
-        replica.apply(record);
+        replica.apply(&record.value);
+    }
+    replica
+}
+
+/// Replays the lines of a file, which come once and in the order of the log. Checks that each writer's versions rise.
+pub fn replay_lines(text: &str) -> Replica {
+    let mut replica = Replica::default();
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    for line in text.lines() {
+        replica.records += 1;
+        for version in replica.apply(line) {
+            let before = last.insert(version / VERSIONS_OF_A_WRITER, version);
+            assert!(before < Some(version), "{version} came behind {before:?}");
+        }
     }
     replica
 }
@@ -78,14 +92,16 @@ fn quoted(sql: &str) -> Vec<&str> {
 }
 
 impl Replica {
-    fn apply(&mut self, record: &Record) {
-        let message: Value = serde_json::from_str(&record.value).unwrap_or_else(|e| panic!("{e}: {}", record.value));
+    /// Applies one message; gives the versions in it.
+    fn apply(&mut self, message: &str) -> Vec<u64> {
+        let message: Value = serde_json::from_str(message).unwrap_or_else(|e| panic!("{e}: {message}"));
         let text = |key: &str| message[key].as_str().unwrap_or_else(|| panic!("no {key} in {message}"));
         let (kind, table) = (text("type"), text("table").to_owned());
         if message["isDdl"] == Value::Bool(true) {
             self.apply_ddl(kind, &table, text("sql"));
-            return;
+            return Vec::new();
         }
+        let mut versions = Vec::new();
         let rows = self.tables.entry(table).or_default();
         for (n, data) in message["data"].as_array().expect("rows").iter().enumerate() {
             let row = row_of(data);
@@ -104,9 +120,11 @@ impl Replica {
             }
             if kind != "DELETE" {
                 let version = data["v"].as_str().and_then(|v| v.parse().ok()).expect("a version");
-                self.versions.insert(version);
+                versions.push(version);
             }
         }
+        self.versions.extend(&versions);
+        versions
     }
 
     fn apply_ddl(&mut self, kind: &str, table: &str, sql: &str) {

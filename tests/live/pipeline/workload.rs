@@ -31,11 +31,15 @@ pub struct Done {
     pub changes: u64,
 }
 
+/// Versions that a writer has for itself.
+pub const VERSIONS_OF_A_WRITER: u64 = 1_000_000_000;
+
 /// One writer: its own session, tables, randomness and range of versions.
 pub struct Writer {
     database: String,
     server: Database,
     session: Option<Session>,
+    settings: Vec<String>,
     random: StdRng,
     flavour: Flavour,
     pub tables: BTreeMap<String, Table>,
@@ -47,14 +51,27 @@ pub struct Writer {
 impl Writer {
     /// A writer numbered from 0; its versions start at `number * 10^9`.
     pub fn new(server: &Database, database: &str, flavour: Flavour, seed: u64, number: u64) -> Self {
+        Self::with_settings(server, database, flavour, seed, number, &[])
+    }
+
+    /// The same; each of its sessions begins with these statements.
+    pub fn with_settings(
+        server: &Database,
+        database: &str,
+        flavour: Flavour,
+        seed: u64,
+        number: u64,
+        settings: &[&str],
+    ) -> Self {
         let mut writer = Self {
             database: database.to_owned(),
             server: server.clone(),
             session: None,
+            settings: settings.iter().map(ToString::to_string).collect(),
             random: StdRng::seed_from_u64(seed.wrapping_add(number)),
             flavour,
             tables: BTreeMap::new(),
-            version: number * 1_000_000_000,
+            version: number * VERSIONS_OF_A_WRITER,
             made: 0,
             done: Done::default(),
         };
@@ -74,9 +91,16 @@ impl Writer {
             });
             session.run(&format!("USE `{}`", self.database));
             session.run("SET sql_mode = ''");
+            self.settings.iter().for_each(|setting| session.run(setting));
             self.session = Some(session);
         }
         self.session.as_mut().expect("opened above")
+    }
+
+    /// Goes on at another server, which has all that was committed.
+    pub fn move_to(&mut self, server: &Database) {
+        self.server = server.clone();
+        self.session = None;
     }
 
     fn create_table(&mut self, prefix: &str) {
