@@ -37,6 +37,9 @@ pub enum EventError {
     /// Rows of a table that no table map names.
     #[error("rows of table id {0}, which no table map of their transaction names")]
     NoTableMap(u64),
+    /// A row of a selected table lacks columns, and that is not allowed.
+    #[error("a row lacks columns: it was logged with binlog_row_image MINIMAL or NOBLOB")]
+    PartialImage,
     /// A compressed transaction does not end with its last event, or ends before it.
     #[error("a compressed transaction does not end with its last event")]
     PayloadEnd,
@@ -140,6 +143,10 @@ impl EventError {
             Self::Group(GroupError::Incident(_)) => {
                 "compare the destinations with the source; then start the log anew or behind this event"
             }
+            Self::PartialImage => {
+                "SET binlog_row_image = FULL, for every session; and set source.allow_partial_images = true to take this row as \
+                 it is"
+            }
             Self::Group(GroupError::OutsideTransaction) => "set source.start to the beginning of a transaction",
             Self::Unknown => "upgrade the relay to a version that knows the source's",
             Self::Undone { .. } => {
@@ -149,6 +156,20 @@ impl EventError {
             _ => return None,
         };
         Some(step.to_owned())
+    }
+}
+
+impl EventError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Position(error) => error.exit(),
+            // What the precheck would have refused, had it been the server's setting.
+            Self::Group(GroupError::StatementFormat(_)) | Self::PartialImage => Exit::Precheck,
+            // The server says that it lost changes.
+            Self::Group(GroupError::Incident(_)) => Exit::Source,
+            _ if self.class() == Class::Fatal => Exit::Store,
+            _ => Exit::Failed,
+        }
     }
 }
 
@@ -193,7 +214,7 @@ impl Failure for CaptureError {
         match self {
             Self::Stream(error) => error.exit(),
             Self::Position(error) => error.exit(),
-            Self::Event { source: EventError::Position(error), .. } => error.exit(),
+            Self::Event { source, .. } => source.exit(),
             Self::CheckpointLost { .. } | Self::Checkpoint(_) | Self::Gtids(_) => Exit::Store,
             _ if self.class() == Class::Fatal => Exit::Store,
             _ => Exit::Failed,

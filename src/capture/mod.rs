@@ -52,7 +52,7 @@ use facts::ServerFacts;
 use follow::Follow;
 use reach::Reached;
 use recorder::{Recorder, Start};
-use stream::{BinlogStream, DumpFrom};
+use stream::{BinlogStream, ConnectOptions, DumpFrom, StreamError};
 
 /// What a life of capture works with.
 #[derive(Clone)]
@@ -80,19 +80,25 @@ pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
         () = context.shutdown.cancelled() => return Ok(()),
         opened = context.open() => opened,
     };
-    let (mut stream, mut recorder) = opened?;
+    let (mut stream, mut recorder, options) = opened?;
     let CaptureContext { store, status, metrics, shutdown, .. } = &context;
     let follow = Follow { store, status, metrics, shutdown };
     if !follow.begin(&mut stream, &mut recorder).await? {
         return Ok(());
     }
     status.set_state(State::Running);
-    follow.run(&mut stream, &mut recorder).await
+    match follow.run(&mut stream, &mut recorder).await {
+        Err(CaptureError::Stream(error @ StreamError::Ended)) => {
+            drop(stream);
+            Err(context.rival(&options).await.unwrap_or(error.into()))
+        }
+        ended => ended,
+    }
 }
 
 impl CaptureContext {
     /// Reaches a server that can continue the log, and opens the dump there.
-    async fn open(&self) -> Result<(BinlogStream, Recorder), CaptureError> {
+    async fn open(&self) -> Result<(BinlogStream, Recorder, ConnectOptions), CaptureError> {
         let mut appender = self.store.appender()?;
         self.settle(&mut appender).await?;
         let mut checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
@@ -102,12 +108,13 @@ impl CaptureContext {
         if let Some(checkpoint) = &mut checkpoint {
             note_selection(&mut appender, checkpoint, &self.config.tables.to_string())?;
         }
-        let Reached { stream, facts, point, history, reading } = self.reach(checkpoint.as_ref()).await?;
+        let Reached { options, stream, facts, point, history, reading } = self.reach(checkpoint.as_ref()).await?;
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
         let checksum = stream.checksum_at_connect();
-        let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading };
-        Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?))
+        let partial_images = self.config.allow_partial_images;
+        let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading, partial_images };
+        Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?, options))
     }
 
     /// Waits until what an earlier life handed over is durable: only then does the store tell all versions of tables.

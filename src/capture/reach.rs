@@ -2,20 +2,27 @@
 //! some things only the server can judge; the first that sends an event is it.
 
 use super::CaptureContext;
+use std::time::Duration;
+
 use super::error::CaptureError;
 use super::facts::ServerFacts;
 use super::position::{ResumePoint, choose};
 use super::schema_history::{self, SchemaHistory};
 use super::schema_reading::{Reading, SchemaReader};
-use super::source::{Session, fill_created_around};
-use super::stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, StreamError};
+use super::source::{Session, file_created, fill_created_around};
+use super::stream::{BinlogStream, ConnectOptions, Connection, DumpFrom, DumpOptions, Refusal, StreamError};
 use crate::binlog::event::Dialect;
 use crate::config::{Source, SourceStart};
 use crate::failure::{Class, Failure, chain};
 use crate::log::Checkpoint;
 
+/// How long a server may take to strike a reader off its list whose dump it ended.
+const RIVAL_WAIT: Duration = Duration::from_secs(1);
+
 /// A server that sends what follows the log's end.
 pub(super) struct Reached {
+    /// Where it is.
+    pub(super) options: ConnectOptions,
     /// The dump; the server has accepted the position.
     pub(super) stream: BinlogStream,
     /// What the server said of itself.
@@ -60,6 +67,7 @@ impl CaptureContext {
             fill_created_around(options, *server_id, &mut facts.binlogs, us.div_euclid(1_000_000)).await?;
         }
         let point = choose(checkpoint, *resume, start, &facts)?;
+        self.confirm_checkpoints_file(options, &point, &facts).await?;
         let dump = DumpOptions { heartbeat: heartbeat_interval.0, ..DumpOptions::new(*server_id) };
         let versions = self.store.schema_versions()?;
         let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
@@ -76,7 +84,42 @@ impl CaptureContext {
             reason = ?point.reason,
             "capture begins"
         );
-        Ok(Reached { stream, facts, point, history, reading })
+        Ok(Reached { options: options.clone(), stream, facts, point, history, reading })
+    }
+}
+
+impl CaptureContext {
+    /// Why the server ended the dump, when it is because of another reader with our server id: a server before 5.7
+    /// throws out the older one without a word. Its own reader is gone from the server's list a moment later.
+    pub(super) async fn rival(&self, options: &ConnectOptions) -> Option<CaptureError> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => return None,
+            () = tokio::time::sleep(RIVAL_WAIT) => {}
+        }
+        let mut session = Session::connect(options).await.ok()?;
+        let ours = self.config.server_id;
+        let listed = session.replicas().await.ok()??.iter().any(|replica| replica.server_id == ours);
+        listed.then(|| StreamError::thrown_out(ours).into())
+    }
+
+    /// A server that was reset may have grown past the log again, in files and in GTIDs: then only the age of the file
+    /// in which the log ends tells. A dump by GTID may begin behind that file, so it is asked for by itself.
+    async fn confirm_checkpoints_file(
+        &self,
+        options: &ConnectOptions,
+        point: &ResumePoint,
+        facts: &ServerFacts,
+    ) -> Result<(), CaptureError> {
+        let Some((file, _)) = &point.expected_file else { return Ok(()) };
+        if matches!(point.from, DumpFrom::File { .. }) || facts.binlog(file).is_none() {
+            return Ok(());
+        }
+        match file_created(options, self.config.server_id, file).await {
+            Ok(created) => Ok(point.confirm_file(file, created)?),
+            // Purged since it was listed, which a resume by GTID does not mind.
+            Err(error) if error.refusal() == Some(Refusal::FileMissing) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -19,10 +19,12 @@ use super::statement::Xid;
 use super::stream::DumpFrom;
 use super::transaction::{Received, Transaction};
 use super::unpack::{PayloadReader, inflate_mariadb};
+use crate::binlog::RowsHead;
 use crate::binlog::event::{
     Checksum, Event, EventHeader, EventType, FormatDescription, Heartbeat, MariadbGtidList, Query, Rotate,
 };
 use crate::binlog::gtid::{DomainGtid, GtidParseError, GtidSet, MariadbPosition};
+use crate::binlog::rows::ColumnSet;
 use crate::change::charset::Charset;
 use crate::log::{Checkpoint, TableDefinition, flag, kind};
 use crate::selection::TablePatterns;
@@ -72,6 +74,8 @@ pub(super) struct Start {
     pub(super) history: SchemaHistory,
     /// Where definitions were read that the stream has not reached yet.
     pub(super) reading: Option<Reading>,
+    /// Rows may lack columns (`binlog_row_image` MINIMAL and NOBLOB).
+    pub(super) partial_images: bool,
 }
 
 /// The state of the stream, from one dump's start to its end.
@@ -94,6 +98,7 @@ pub(super) struct Recorder {
     scene: Scene,
     history: SchemaHistory,
     reading: Option<Reading>,
+    partial_images: bool,
     /// New versions of selected tables, and versions that they replace, until an entry takes them along.
     versions: Vec<TableDefinition>,
     retired: Vec<u64>,
@@ -115,7 +120,7 @@ impl Recorder {
     /// GTIDs in the start that do not read.
     pub(super) fn new(appender: Appender, selection: TablePatterns, start: Start) -> Result<Self, GtidParseError> {
         let selection_text = selection.to_string();
-        let Start { point, checkpoint, server, checksum, history, reading } = start;
+        let Start { point, checkpoint, server, checksum, history, reading, partial_images } = start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),
             Covered::AtFileStart => (Executed::FileOnly, true),
@@ -143,6 +148,7 @@ impl Recorder {
             scene: Scene::default(),
             history,
             reading,
+            partial_images,
             versions: Vec::new(),
             retired: Vec::new(),
             transaction: Transaction::default(),
@@ -526,6 +532,9 @@ impl Recorder {
         let flags = event.body.get(if short { 4 } else { 6 }).copied().unwrap_or(0);
         match self.scene.is_selected(table_id) {
             Some(true) => {
+                if !self.partial_images {
+                    self.refuse_partial_images(event)?;
+                }
                 append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[event.raw])?;
                 self.transaction.rows_logged += 1;
             }
@@ -538,6 +547,13 @@ impl Recorder {
             self.transaction.text.clear();
         }
         Ok(())
+    }
+
+    /// A session may log less of a row than the server's setting says, which is all that the precheck sees.
+    fn refuse_partial_images(&self, event: &Event<'_>) -> Result<(), EventError> {
+        let head = RowsHead::parse(event, self.format.as_ref().ok_or(EventError::BeforeFormat)?)?;
+        let whole = |columns: Option<ColumnSet<'_>>| columns.is_none_or(|columns| columns.is_full());
+        if whole(head.columns_before()) && whole(head.columns_after()) { Ok(()) } else { Err(EventError::PartialImage) }
     }
 
     /// A statement inside a transaction or alone in its group: into the history of definitions, and into the log when it

@@ -211,7 +211,11 @@ impl Session {
         Ok(rows.iter().filter_map(file).collect())
     }
 
-    async fn replicas(&mut self) -> Result<Option<Vec<Replica>>, StreamError> {
+    /// Replicas registered with the server; none when it does not let us see them.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub async fn replicas(&mut self) -> Result<Option<Vec<Replica>>, StreamError> {
         let statement = match self.dialect {
             Dialect::MySql if self.version >= (8, 0, 22) => "SHOW REPLICAS",
             _ => "SHOW SLAVE HOSTS",

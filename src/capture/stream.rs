@@ -192,7 +192,7 @@ impl BinlogStream {
                 Ok(!self.skips(kind, flags, length)?)
             }
             [0xFF, ..] => Err(StreamError::refused(server_error(self.packets.bytes(message)))),
-            bytes if connection::is_eof(bytes) => Err(StreamError::Closed),
+            bytes if connection::is_eof(bytes) => Err(StreamError::Ended),
             _ => Err(StreamError::Protocol("neither an event nor an error")),
         }
     }
@@ -289,7 +289,7 @@ mod tests {
             error
         };
         assert!(matches!(end(b"").await, StreamError::Closed));
-        assert!(matches!(end(b"\xfe\0\0\x02\0").await, StreamError::Closed));
+        assert!(matches!(end(b"\xfe\0\0\x02\0").await, StreamError::Ended));
         let purged = end(b"\xff\xd4\x04#HY000Could not find first log file name in binary log index file").await;
         assert_eq!(purged.refusal(), Some(Refusal::FileMissing));
         assert!(matches!(end(b"\0short").await, StreamError::Protocol(_)));

@@ -89,6 +89,7 @@ impl Relay {
             checksum: true,
             history: self.history(),
             reading: None,
+            partial_images: false,
         };
         Recorder::new(appender, self.tables.clone(), start).expect("our set")
     }

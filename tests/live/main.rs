@@ -16,6 +16,7 @@ mod idle;
 mod kafka;
 mod kill;
 mod lag;
+mod misfit;
 mod outage;
 mod parked;
 mod pipeline;

@@ -12,6 +12,9 @@ use crate::failure::{Class, Exit, Failure};
 /// `ER_MASTER_FATAL_ERROR_READING_BINLOG`: the code of nearly every refusal of a dump.
 const ER_SOURCE_FATAL_ERROR_READING_BINLOG: u16 = 1236;
 
+/// MariaDB's own code for a reader that another one with its server id has thrown out.
+const ER_SLAVE_SAME_ID: u16 = 4052;
+
 /// An error packet as the server sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("server error {code} ({state}): {message}")]
@@ -172,9 +175,13 @@ pub enum StreamError {
     /// The connection broke.
     #[error("connection to the source: {0}")]
     Io(io::Error),
-    /// The server closed the connection, or ended the stream: a stop, a restart, a kill of the dump thread.
+    /// The connection was closed, by the server or by something between: a stop, a restart, a kill.
     #[error("the source closed the connection")]
     Closed,
+    /// The server ended the dump in order: a stop, a kill of the dump thread, or before MySQL 5.7 another reader with
+    /// the same server id.
+    #[error("the source ended the dump")]
+    Ended,
     /// Nothing came for longer than it may take; the server is gone or the network between is.
     #[error("no bytes from the source for {}", humantime::format_duration(*.0))]
     Silent(Duration),
@@ -191,6 +198,7 @@ impl StreamError {
     pub(super) fn refused(source: ServerError) -> Self {
         let refusal = match source.code {
             ER_SOURCE_FATAL_ERROR_READING_BINLOG => Refusal::from_text(&source.message),
+            ER_SLAVE_SAME_ID => Refusal::DuplicateServerId,
             _ => Refusal::Other,
         };
         Self::Refused { refusal, source }
@@ -204,6 +212,13 @@ impl StreamError {
         };
         let source = ServerError { code: ER_SOURCE_FATAL_ERROR_READING_BINLOG, state: "HY000".into(), message };
         Self::Refused { refusal, source }
+    }
+
+    /// What a server does not say that ends the dump of the older one of two readers with one server id.
+    pub(in crate::capture) fn thrown_out(server_id: u32) -> Self {
+        let message = format!("it ended this dump and lists another reader with server_id {server_id}");
+        let source = ServerError { code: ER_SOURCE_FATAL_ERROR_READING_BINLOG, state: "HY000".into(), message };
+        Self::Refused { refusal: Refusal::DuplicateServerId, source }
     }
 
     /// Whether another server of the same topology may do what this one does not: it is not reached, does not let us
@@ -277,7 +292,9 @@ impl ServerError {
 impl Failure for StreamError {
     fn class(&self) -> Class {
         match self {
-            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Silent(_) | Self::Protocol(_) => Class::Transient,
+            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Ended | Self::Silent(_) | Self::Protocol(_) => {
+                Class::Transient
+            }
             Self::Tls { source: TlsError::Broken(_), .. } => Class::Transient,
             Self::Tls { .. } | Self::AuthPlugin { .. } | Self::TooLarge(_) => Class::Definite,
             Self::Login { source, .. } | Self::Statement { source, .. } => source.class(),
@@ -417,6 +434,15 @@ mod tests {
         for (text, refusal) in cases {
             assert_eq!(refused(text).refusal(), Some(refusal), "{text}");
         }
+    }
+
+    #[test]
+    fn mariadb_has_a_code_of_its_own_for_a_second_reader() {
+        let message =
+            "A slave with the same server_uuid/server_id is already connected; the first event '.' at 4".into();
+        let error = StreamError::refused(ServerError { code: 4052, state: "HY000".into(), message });
+        assert_eq!((error.refusal(), error.exit()), (Some(Refusal::DuplicateServerId), Exit::Precheck));
+        assert_eq!((error.class(), error.is_of_one_server()), (Class::Definite, false));
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Relay {
             checksum: true,
             history: self.history(),
             reading: None,
+            partial_images: false,
         };
         let appender = self.store.appender().expect("the only appender");
         let mut recorder = Recorder::new(appender, self.tables.clone(), start).expect("our set");
