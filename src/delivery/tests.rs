@@ -1,5 +1,7 @@
 //! Deliveries over a real store, with an encoder of text entries and sinks that fail on purpose.
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,6 +89,7 @@ struct Lab {
     parked: Arc<AtomicU64>,
     status: Status,
     workers: usize,
+    auto_resume: bool,
     running: Option<(CancellationToken, JoinHandle<Result<(), DeliveryError>>)>,
     _dir: tempfile::TempDir,
 }
@@ -110,6 +113,7 @@ impl Lab {
             parked: Arc::default(),
             status: Status::new(),
             workers: 2,
+            auto_resume: true,
             running: None,
             _dir: dir,
         }
@@ -128,8 +132,9 @@ impl Lab {
 
     fn start(&mut self) {
         let text = format!(
-            "name = \"t\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"c\"\nworkers = {}\nfile = {{ path = \"f\" }}\n",
-            self.workers
+            "name = \"t\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"c\"\nworkers = {}\n\
+             auto_resume = {}\nfile = {{ path = \"f\" }}\n",
+            self.workers, self.auto_resume
         );
         let config = Config::parse(&text, Path::new("t"), &|_| None).expect("config");
         let shutdown = CancellationToken::new();
