@@ -1,0 +1,110 @@
+//! A config that is taken over again and again while the source is written to: capture and delivery begin new lives, and
+//! nothing is lost or comes twice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::daemon::Daemon;
+use crate::support::servers::{Database, shared};
+use crate::support::sql::Session;
+use crate::support::{fresh, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const RELOADS: usize = 12;
+
+/// The config of round `round`: what differs begins a new life of capture, of the delivery, or of both.
+fn configure(daemon: &Daemon, server: &Database, schema: &str, server_id: u32, round: usize) {
+    let heartbeat = 1 + (round / 2) % 3;
+    let workers = 1 + round % 3;
+    let more = if round % 4 == 3 {
+        format!("[[delivery]]\nname = \"more\"\nfile = {{ path = \"{}\" }}\n", daemon.dir().join("more").display())
+    } else {
+        String::new()
+    };
+    daemon.configure(&format!(
+        r#"
+name = "reload"
+[source]
+url = "mysql://relay@127.0.0.1:{port}"
+server_id = {server_id}
+tls = "disabled"
+heartbeat_interval = "{heartbeat}s"
+tables = ["{schema}.*"]
+[log]
+dir = "{{dir}}"
+[admin]
+listen = "{{admin}}"
+[[delivery]]
+name = "lines"
+workers = {workers}
+file = {{ path = "{file}" }}
+{more}
+"#,
+        port = server.port,
+        file = daemon.dir().join("lines").display(),
+    ));
+}
+
+/// The ids in a delivery's file, in the order of its lines.
+fn ids(daemon: &Daemon, file: &str) -> Vec<u64> {
+    let text = std::fs::read_to_string(daemon.dir().join(file)).unwrap_or_default();
+    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("whole lines"));
+    rows.filter(|row| row["type"] == "INSERT")
+        .map(|row| row["data"][0]["id"].as_str().expect("an id").parse().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn reloads_under_load_lose_nothing_and_repeat_nothing() {
+    let server = shared(&["mysql97"]).mysql97();
+    let schema = fresh("reload");
+    let mut root = Session::open(&server);
+    root.run(&format!("CREATE DATABASE {schema}"));
+    root.run(&format!("CREATE TABLE {schema}.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200))"));
+    let server_id = rand::random_range(10_000_000..90_000_000u32);
+    let mut daemon = Daemon::new("");
+    configure(&daemon, &server, &schema, server_id, 0);
+    daemon.start();
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = Session::open(&server);
+            while !stop.load(Ordering::Relaxed) {
+                // Several statements each, so that a life ends inside a transaction as well.
+                writer.run("BEGIN");
+                for _ in 0..3 {
+                    writer.run(&format!("INSERT INTO {schema}.t (v) VALUES (REPEAT('a', 100)), (REPEAT('b', 100))"));
+                }
+                writer.run("COMMIT");
+            }
+        });
+        let reloaded = |daemon: &Daemon| daemon.output().matches("config reloaded").count();
+        for round in 1..=RELOADS {
+            let before = ids(&daemon, "lines").len();
+            wait_until("rows are delivered between reloads", PATIENCE, || {
+                let now = ids(&daemon, "lines").len();
+                (now > before).then_some(())
+            });
+            configure(&daemon, &server, &schema, server_id, round);
+            daemon.signal("HUP");
+            wait_until("the config is taken over", PATIENCE, || (reloaded(&daemon) == round).then_some(()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let rows: u64 = root.text(&format!("SELECT COUNT(*) FROM {schema}.t")).parse().expect("a number");
+    let count = usize::try_from(rows).expect("a count");
+    for file in ["lines", "more"] {
+        if file == "more" {
+            // Its cursor is kept while it is not in the config, and takes up where it was.
+            configure(&daemon, &server, &schema, server_id, 3);
+            daemon.signal("HUP");
+        }
+        wait_until("everything is delivered", PATIENCE, || (ids(&daemon, file).len() >= count).then_some(()));
+    }
+    assert!(daemon.stop().success());
+    let all: Vec<u64> = (1..=rows).collect();
+    for file in ["lines", "more"] {
+        assert_eq!(ids(&daemon, file), all, "{file}: each row once, in order");
+    }
+}
