@@ -51,7 +51,7 @@ enum Command {
 #[derive(Args)]
 struct ConfigFile {
     /// The config file
-    #[arg(long = "config", short, default_value = "relay.toml", value_name = "FILE")]
+    #[arg(long = "config", short = 'c', default_value = "relay.toml", value_name = "FILE")]
     path: PathBuf,
 }
 

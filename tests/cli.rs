@@ -95,6 +95,7 @@ fn a_config_that_is_missing_or_not_toml_is_refused() {
     case.refused(&case.file("name = = 1\n"), 2, &["relay.toml:1", "not valid TOML"]);
     case.refused(&case.file("\u{0}\u{1}"), 2, &["relay.toml", "not valid TOML"]);
     case.refused(&case.file(""), 2, &["[source]"]);
+    case.fails(&["check", "-c", "none.toml"], 2, &["none.toml", "--config"]);
 }
 
 #[test]
