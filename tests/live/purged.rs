@@ -44,6 +44,17 @@ fn lines(daemon: &Daemon) -> usize {
     std::fs::read_to_string(daemon.dir().join("lines")).unwrap_or_default().lines().count()
 }
 
+/// `relay check` on the daemon's config: its exit code and what it printed.
+fn check(daemon: &Daemon) -> (Option<i32>, String) {
+    let check = std::process::Command::new(env!("CARGO_BIN_EXE_relay"))
+        .args(["check", "--accept-warnings", "--config"])
+        .arg(daemon.config())
+        .env("RELAY_SOURCE_PASSWORD", "relay")
+        .output()
+        .expect("relay check runs");
+    (check.status.code(), String::from_utf8_lossy(&check.stdout).into_owned())
+}
+
 /// A stopped daemon whose log holds rows that nobody was given.
 fn undelivered(server: &Database, resume: &str) -> Daemon {
     let mut root = Session::open(server);
@@ -60,7 +71,12 @@ fn undelivered(server: &Database, resume: &str) -> Daemon {
         let position: u64 = String::from_utf8(end[1].clone()?).ok()?.parse().ok()?;
         (durable >= position).then_some(())
     });
+    // Beside a running relay, and on its log once it has stopped: both know whether it can go on.
+    let (code, said) = check(&daemon);
+    assert!(code == Some(0) && said.contains("as the running relay says: the log can go on"), "{said}");
     assert!(daemon.stop().success());
+    let (code, said) = check(&daemon);
+    assert!(code == Some(0) && said.contains("the log can go on") && !said.contains("running relay"), "{said}");
     assert_eq!(lines(&daemon), 0);
     configure(&daemon, server, resume, false);
     daemon
@@ -82,14 +98,8 @@ fn refused(daemon: &mut Daemon, named: &[&str]) {
     let dir = daemon.log_dir();
     let end = || ReadOnlyLog::open(&dir).expect("a log").positions();
     let before = end();
-    let check = std::process::Command::new(env!("CARGO_BIN_EXE_relay"))
-        .args(["check", "--accept-warnings", "--config"])
-        .arg(daemon.config())
-        .env("RELAY_SOURCE_PASSWORD", "relay")
-        .output()
-        .expect("relay check runs");
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert_eq!(check.status.code(), Some(SOURCE), "{said}");
+    let (code, said) = check(daemon);
+    assert_eq!(code, Some(SOURCE), "{said}");
 
     daemon.launch();
     let status = daemon.wait();
