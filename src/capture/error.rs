@@ -40,6 +40,9 @@ pub enum EventError {
     /// A row of a selected table lacks columns, and that is not allowed.
     #[error("a row lacks columns: it was logged with binlog_row_image MINIMAL or NOBLOB")]
     PartialImage,
+    /// The definition of a table was read ahead of the stream, in the belief that table maps name their columns.
+    #[error("a table map of {0} names no columns, though the server's setting says so now: it was changed since")]
+    ColumnsNotNamed(String),
     /// A compressed transaction does not end with its last event, or ends before it.
     #[error("a compressed transaction does not end with its last event")]
     PayloadEnd,
@@ -111,6 +114,11 @@ impl From<Poisoned> for CaptureError {
 }
 
 impl CaptureError {
+    /// Whether a further life that looks for statements ahead of the stream gets past it.
+    pub(super) fn asks_for_search(&self) -> bool {
+        matches!(self, Self::Event { source: EventError::ColumnsNotNamed(_), .. })
+    }
+
     /// Whether another server of the same topology may be able to continue the log.
     pub fn is_of_one_server(&self) -> bool {
         match self {
@@ -125,7 +133,7 @@ impl EventError {
     fn class(&self) -> Class {
         match self {
             // Reading again may give other bytes.
-            Self::Checksum(_) | Self::Hole(_) => Class::Transient,
+            Self::Checksum(_) | Self::Hole(_) | Self::ColumnsNotNamed(_) => Class::Transient,
             Self::Append(error) => append_class(error),
             Self::Position(error) => error.class(),
             _ => Class::Definite,

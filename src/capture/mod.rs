@@ -75,30 +75,42 @@ pub struct CaptureContext {
 /// Whatever ended the stream. What was committed by then is in the log or will be captured again from the checkpoint;
 /// an open transaction is abandoned and never seen.
 pub async fn run(context: CaptureContext) -> Result<(), CaptureError> {
-    let opened = tokio::select! {
-        biased;
-        () = context.shutdown.cancelled() => return Ok(()),
-        opened = context.open() => opened,
-    };
-    let (mut stream, mut recorder, options) = opened?;
-    let CaptureContext { store, status, metrics, shutdown, .. } = &context;
-    let follow = Follow { store, status, metrics, shutdown };
-    if !follow.begin(&mut stream, &mut recorder).await? {
-        return Ok(());
-    }
-    status.set_state(State::Running);
-    match follow.run(&mut stream, &mut recorder).await {
-        Err(CaptureError::Stream(error @ StreamError::Ended)) => {
-            drop(stream);
-            Err(context.rival(&options).await.unwrap_or(error.into()))
+    match context.follow(false).await {
+        Err(error) if error.asks_for_search() => {
+            tracing::info!(%error, "capture begins again");
+            context.follow(true).await
         }
         ended => ended,
     }
 }
 
 impl CaptureContext {
+    /// One life. `search`: whether statements that changed tables are looked for ahead of the stream also where table
+    /// maps are said to name columns.
+    async fn follow(&self, search: bool) -> Result<(), CaptureError> {
+        let opened = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return Ok(()),
+            opened = self.open(search) => opened,
+        };
+        let (mut stream, mut recorder, options) = opened?;
+        let Self { store, status, metrics, shutdown, .. } = self;
+        let follow = Follow { store, status, metrics, shutdown };
+        if !follow.begin(&mut stream, &mut recorder).await? {
+            return Ok(());
+        }
+        status.set_state(State::Running);
+        match follow.run(&mut stream, &mut recorder).await {
+            Err(CaptureError::Stream(error @ StreamError::Ended)) => {
+                drop(stream);
+                Err(self.rival(&options).await.unwrap_or(error.into()))
+            }
+            ended => ended,
+        }
+    }
+
     /// Reaches a server that can continue the log, and opens the dump there.
-    async fn open(&self) -> Result<(BinlogStream, Recorder, ConnectOptions), CaptureError> {
+    async fn open(&self, search: bool) -> Result<(BinlogStream, Recorder, ConnectOptions), CaptureError> {
         let mut appender = self.store.appender()?;
         self.settle(&mut appender).await?;
         let mut checkpoint = appender.checkpoint().map(Checkpoint::decode).transpose()?;
@@ -108,7 +120,8 @@ impl CaptureContext {
         if let Some(checkpoint) = &mut checkpoint {
             note_selection(&mut appender, checkpoint, &self.config.tables.to_string())?;
         }
-        let Reached { options, stream, facts, point, history, reading } = self.reach(checkpoint.as_ref()).await?;
+        let Reached { options, stream, facts, point, history, reading } =
+            self.reach(checkpoint.as_ref(), search).await?;
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
         let checksum = stream.checksum_at_connect();

@@ -38,10 +38,10 @@ pub(super) struct Reached {
 impl CaptureContext {
     /// The first server of the list that continues the log. While one does not answer, the others' refusals are not
     /// final: it may be the one that has everything.
-    pub(super) async fn reach(&self, checkpoint: Option<&Checkpoint>) -> Result<Reached, CaptureError> {
+    pub(super) async fn reach(&self, checkpoint: Option<&Checkpoint>, search: bool) -> Result<Reached, CaptureError> {
         let (mut may_pass, mut refused) = (None, None);
         for options in ConnectOptions::each_host(&self.config) {
-            match self.attempt(&options, checkpoint).await {
+            match self.attempt(&options, checkpoint, search).await {
                 Ok(reached) => return Ok(reached),
                 Err(error) if error.is_of_one_server() => {
                     tracing::warn!(server = options.address(), error = %chain(&error), "source cannot continue the log");
@@ -59,6 +59,7 @@ impl CaptureContext {
         &self,
         options: &ConnectOptions,
         checkpoint: Option<&Checkpoint>,
+        search: bool,
     ) -> Result<Reached, CaptureError> {
         let Source { start, resume, server_id, tables, heartbeat_interval, .. } = &*self.config;
         let mut session = Session::connect(options).await?;
@@ -72,7 +73,7 @@ impl CaptureContext {
         let versions = self.store.schema_versions()?;
         let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
         let full_metadata = facts.variable("binlog_row_metadata").is_some_and(|v| v.eq_ignore_ascii_case("full"));
-        let reader = SchemaReader { options, dump: &dump, tables, point: &point, full_metadata };
+        let reader = SchemaReader { options, dump: &dump, tables, point: &point, search: search || !full_metadata };
         let reading = reader.read(&mut session, &mut history).await?;
         drop(session);
         let mut stream = Connection::connect(options).await?.dump(&point.from, &dump).await?;

@@ -25,6 +25,7 @@ use crate::binlog::event::{
 };
 use crate::binlog::gtid::{DomainGtid, GtidParseError, GtidSet, MariadbPosition};
 use crate::binlog::rows::ColumnSet;
+use crate::binlog::table_map::TableMap;
 use crate::change::charset::Charset;
 use crate::log::{Checkpoint, TableDefinition, flag, kind};
 use crate::selection::TablePatterns;
@@ -494,6 +495,9 @@ impl Recorder {
             None => {
                 let (database, table) = head.names();
                 let selected = self.selection.matches(&database, &table);
+                if selected && self.needs_search(&database, &table, event) {
+                    return Err(EventError::ColumnsNotNamed(format!("{database}.{table}")));
+                }
                 let schema = if selected { self.history.version(&database, &table) } else { None };
                 self.scene.learn(head.table_id, event.body, selected, schema);
                 (selected, schema)
@@ -504,6 +508,14 @@ impl Recorder {
         }
         self.log_text()?;
         self.log_map(head.table_id, schema, event.raw, received)
+    }
+
+    /// Whether the table can be read only by a definition of which it is not known, because nobody looked, whether it
+    /// holds here.
+    fn needs_search(&self, database: &str, table: &str, event: &Event<'_>) -> bool {
+        self.reading.as_ref().is_some_and(|reading| !reading.searched)
+            && self.history.is_table_ahead(database, table)
+            && self.format.as_ref().is_some_and(|format| TableMap::parse(event, format).is_ok_and(|map| !map.full))
     }
 
     fn log_map(

@@ -111,6 +111,11 @@ impl SchemaHistory {
         }
     }
 
+    /// Whether a table's definition waits for the stream to pass the place where it was read.
+    pub fn is_table_ahead(&self, database: &str, table: &str) -> bool {
+        self.ahead.contains(&self.name(database, table))
+    }
+
     /// Whether definitions wait for the stream to pass the place where they were read.
     pub fn is_ahead(&self) -> bool {
         !self.ahead.is_empty()

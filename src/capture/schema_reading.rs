@@ -26,6 +26,8 @@ const READINGS_MAX: usize = 3;
 pub(super) struct Reading {
     before: SourceEnd,
     after: SourceEnd,
+    /// Statements up to there were looked for: what is not ahead of the stream is known to hold.
+    pub(super) searched: bool,
 }
 
 impl Reading {
@@ -60,8 +62,9 @@ pub(super) struct SchemaReader<'a> {
     pub(super) tables: &'a TablePatterns,
     /// Where the stream is to begin.
     pub(super) point: &'a ResumePoint,
-    /// Table maps name columns and types by themselves (`binlog_row_metadata=FULL`).
-    pub(super) full_metadata: bool,
+    /// Whether to look for statements that changed tables between the stream's begin and the reading. Not where the
+    /// server's table maps name columns by themselves now (`binlog_row_metadata=FULL`), until one is met that does not.
+    pub(super) search: bool,
 }
 
 impl SchemaReader<'_> {
@@ -89,9 +92,9 @@ impl SchemaReader<'_> {
         };
         // A server that does not tell where its binlog ends cannot be captured at all; the stream says so better.
         let Some((before, after)) = reading.filter(|_| !definitions.is_empty()) else { return Ok(None) };
-        let reading = Reading { before, after };
+        let reading = Reading { before, after, searched: self.search };
         let at_once = self.begins_at(&reading.after);
-        let touched = match at_once || self.full_metadata {
+        let touched = match at_once || !self.search {
             true => BTreeSet::new(),
             false => self.touched_before(&reading.after).await?,
         };
@@ -99,7 +102,7 @@ impl SchemaReader<'_> {
         for facts in definitions {
             let definition = facts.definition;
             let name = (definition.database.to_lowercase(), definition.table.to_lowercase());
-            let holds = at_once || (!self.full_metadata && !touched.contains(&name));
+            let holds = at_once || (self.search && !touched.contains(&name));
             history.adopt(definition, (!holds).then(|| ahead.clone()));
         }
         Ok(history.is_ahead().then_some(reading))
@@ -117,8 +120,8 @@ impl SchemaReader<'_> {
     }
 
     /// Tables, in lower case, that statements between the stream's begin and `end` may have changed. Reads that part of
-    /// the binlog once more than capture will, on servers whose table maps do not name columns and only when the log
-    /// lacks definitions.
+    /// the binlog once more than capture will, where table maps do not name columns and only when the log lacks
+    /// definitions.
     async fn touched_before(&self, end: &SourceEnd) -> Result<BTreeSet<(String, String)>, CaptureError> {
         tracing::info!(until = end.file, position = end.position, "looking for statements that changed tables");
         let mut stream = Connection::connect(self.options).await?.dump(&self.point.from, self.dump).await?;

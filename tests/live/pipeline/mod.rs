@@ -5,6 +5,7 @@ mod columns;
 mod compressed;
 mod failover;
 mod lines;
+mod metadata;
 mod replica;
 mod workload;
 
