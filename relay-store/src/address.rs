@@ -66,14 +66,19 @@ pub(crate) fn locate_time(log: &LogView, mut reader: Reader, us: u64) -> Result<
             .collect();
         (segments, view.mark.first_seq, view.mark.visible_seq, view.active.running_max_us)
     };
-    let before = LocateError::BeforeStart { first: Seq(first_seq) };
     let after =
         || LocateError::AfterEnd { visible: Seq(visible), newest: (newest > 0).then(|| Duration::from_micros(newest)) };
     let at = segments.partition_point(|(_, running_max)| *running_max < us);
     let Some(&(segment, _)) = segments.get(at) else { return Err(after()) };
-    let Some((mut file, index)) = open(log, segment)? else { return Err(before) };
-    if file.header.running_max_us >= us && us > 0 {
-        return Err(before);
+    let Some(Opened { mut file, index, header_problem }) = open(log, segment)? else { return Err(before(log)) };
+    if at == 0 && first_seq > 1 {
+        // Only the header says what came before the log's start.
+        if let Some(what) = header_problem {
+            return Err(StorageError::damaged(file.path.display().to_string(), what).into());
+        }
+        if file.header.running_max_us >= us && us > 0 {
+            return Err(before(log));
+        }
     }
     let reached = index.index.partition_point(|entry| entry.running_max_us < us);
     let start = reached.checked_sub(1).map_or(index.start, |at| index.index[at].offset);
@@ -102,25 +107,36 @@ pub(crate) fn locate_checkpoint(log: &LogView, covers: &mut dyn FnMut(&[u8]) -> 
         let segments: Vec<u64> = kept.map(|record| record.first_seq).collect();
         (segments, view.mark.first_seq, view.mark.visible_seq, view.active.running_max_us)
     };
-    let before = LocateError::BeforeStart { first: Seq(first_seq) };
     // The last segment whose start is not covered yet.
     let (mut low, mut high) = (0, segments.len());
     while low < high {
         let middle = low + (high - low) / 2;
         // Trimmed while we look: it counts as not covered, and what follows decides.
         let covered = match open(log, segments[middle])? {
-            Some((file, _)) => file.header.checkpoint.as_deref().is_some_and(&mut *covers),
+            Some(opened) if opened.header_problem.is_none() => {
+                opened.file.header.checkpoint.as_deref().is_some_and(&mut *covers)
+            }
+            // What the segment before ended with is the same.
+            Some(opened) => match middle.checked_sub(1).map(|before| open(log, segments[before])).transpose()? {
+                Some(Some(before)) => before.index.checkpoint.as_deref().is_some_and(&mut *covers),
+                Some(None) => false,
+                None if first_seq == 1 => false,
+                None => {
+                    let what = opened.header_problem.unwrap_or_default();
+                    return Err(StorageError::damaged(opened.file.path.display().to_string(), what).into());
+                }
+            },
             None => false,
         };
         if covered { high = middle } else { low = middle + 1 }
     }
-    let Some(at) = low.checked_sub(1) else { return Err(before) };
-    let Some((mut file, index)) = open(log, segments[at])? else { return Err(before) };
+    let Some(at) = low.checked_sub(1) else { return Err(before(log)) };
+    let Some(Opened { mut file, index, .. }) = open(log, segments[at])? else { return Err(before(log)) };
     let found =
         hop(&mut file, index.start, index.end, |head| Ok(head.meta.checkpoint.as_deref().is_some_and(&mut *covers)))?;
     match found {
         // Where the log begins, and that is beyond what was asked for.
-        Some(head) if head.header.count == 0 && head.meta.tx_first.is_none() => Err(before),
+        Some(head) if head.header.count == 0 && head.meta.tx_first.is_none() => Err(before(log)),
         Some(head) => {
             let first = head.meta.tx_first.unwrap_or(head.header.first_seq);
             at_transaction(first, head.header.last_seq().max(first), first_seq)
@@ -139,12 +155,24 @@ fn at_transaction(first: u64, last: u64, first_seq: u64) -> Result<Located, Loca
     Ok(Located { first: Seq(first), last: Seq(last) })
 }
 
-/// Opens a segment with its index; `None` when it was trimmed.
-pub(crate) fn open(log: &LogView, first: u64) -> Result<Option<(SegmentFile, SegmentIndex)>, StorageError> {
+/// The log's start as it is now: retention may go on while we look.
+fn before(log: &LogView) -> LocateError {
+    LocateError::BeforeStart { first: Seq(log.lock().mark.first_seq) }
+}
+
+/// A segment with its index, and what is wrong with its header.
+struct Opened {
+    file: SegmentFile,
+    index: SegmentIndex,
+    header_problem: Option<&'static str>,
+}
+
+/// Opens a segment; `None` when it was trimmed.
+fn open(log: &LogView, first: u64) -> Result<Option<Opened>, StorageError> {
     let path = path(&log.log_dir, first);
-    let mut file = match SegmentFile::open(&path) {
-        Ok(Ok(file)) => file,
-        Ok(Err(what)) => return Err(StorageError::damaged(path.display().to_string(), what)),
+    let uuid = log.lock().mark.uuid;
+    let (mut file, header_problem) = match SegmentFile::open_or_salvage(&path, uuid, first) {
+        Ok(opened) => opened,
         Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -162,7 +190,7 @@ pub(crate) fn open(log: &LogView, first: u64) -> Result<Option<(SegmentFile, Seg
             }
         },
     };
-    Ok(Some((file, index)))
+    Ok(Some(Opened { file, index, header_problem }))
 }
 
 /// Hops over block headers until `wanted`. What does not verify is passed over: reading names it.

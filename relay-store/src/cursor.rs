@@ -108,12 +108,16 @@ pub(crate) struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct CursorTable {
     pub slots: BTreeMap<String, Slot>,
+    /// Largest epoch of a cursor that was deleted: one created anew begins above it, so that acks of its namesake's life
+    /// stay old.
+    pub spent_epoch: u32,
 }
 
 impl CursorTable {
-    pub(crate) fn of_records(records: impl IntoIterator<Item = CursorRecord>) -> Self {
+    pub(crate) fn of_records(records: impl IntoIterator<Item = CursorRecord>, spent_epoch: u32) -> Self {
         let slot = |record: CursorRecord| Slot { persisted: record.clone(), now: record, dirty: false };
-        CursorTable { slots: records.into_iter().map(|record| (record.name.clone(), slot(record))).collect() }
+        let slots = records.into_iter().map(|record| (record.name.clone(), slot(record))).collect();
+        CursorTable { slots, spent_epoch }
     }
 
     /// The cursors as they are durable.
@@ -260,7 +264,7 @@ pub(crate) fn apply(
             in_range(name, *acked)?;
             Ok(Some(CursorRecord {
                 name: name.clone(),
-                epoch: 1,
+                epoch: table.spent_epoch + 1,
                 acked: *acked,
                 updated_ms: now_ms,
                 paused: false,
@@ -339,7 +343,8 @@ impl Cursors {
         lock(&self.shared.cursors).slots.get(name).map(|slot| CursorState::of_record(&slot.now))
     }
 
-    /// Creates a cursor that has everything up to `acked`. Durable on return.
+    /// Creates a cursor that has everything up to `acked`. Its epoch is above that of any cursor deleted before. Durable
+    /// on return.
     ///
     /// # Errors
     /// The name exists or is not allowed; `acked` is outside of the log.

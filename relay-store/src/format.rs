@@ -18,6 +18,7 @@ use crate::meta::db::{Batch, Db};
 use crate::meta::mark::Mark;
 use crate::recover::segment_files;
 use crate::segment::read::SegmentFile;
+use crate::segment::read::read_small;
 use crate::segment::write::{SegmentWriter, sync_dir};
 use crate::segment::{self, SegmentHeader};
 
@@ -108,10 +109,15 @@ pub(crate) fn check_readable(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Refuses a store of a newer release, before anything of it is touched.
+pub(crate) fn check_version(dir: &Path) -> Result<(), OpenError> {
+    read_format(dir).map(drop)
+}
+
 /// The uuid in `FORMAT`, or what is wrong with it.
 fn read_format(dir: &Path) -> Result<Result<[u8; 16], &'static str>, OpenError> {
     let path = dir.join("FORMAT");
-    let bytes = match std::fs::read(&path) {
+    let bytes = match read_small(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Err(MISSING)),
         Err(error) => return Err(StorageError::io("read", &path, error).into()),

@@ -68,5 +68,5 @@ pub(crate) fn hold_shared(dir: &Path) -> Result<Option<LockFile>, OpenError> {
 
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
+    file.take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
 }

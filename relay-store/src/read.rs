@@ -310,7 +310,7 @@ impl Reader {
             return Err(Read::Gap(gap));
         }
         let Some(record) = view.segment_of(from) else {
-            let last = view.segments.range(from..).next().map_or(visible, |(first, _)| first - 1);
+            let last = view.segments.range(from + 1..).next().map_or(visible, |(first, _)| first - 1);
             return Err(Read::Gap(Gap {
                 first: Seq(from),
                 last: Seq(last.min(visible)),

@@ -1,7 +1,7 @@
 //! A log opened for reading by another process than the one that writes it, or with no writer at all: segment files
 //! and the published mark, nothing else. Needs nobody's consent and changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::{OpenError, ReadError, StorageError};
 use crate::format;
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::{self, Mark};
-use crate::read::Reader;
+use crate::read::{Gap, GapReason, Reader};
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::{BlockReadError, SegmentFile};
 use crate::segment::{self, scan};
@@ -64,19 +64,21 @@ impl ReadOnlyLog {
         }
     }
 
-    /// See [`Store::locate_time`](crate::Store::locate_time).
+    /// See [`Store::locate_time`](crate::Store::locate_time). Looks at the files again first.
     ///
     /// # Errors
     /// Before the log's start, after its end, or unreadable.
     pub fn locate_time(&self, us: u64) -> Result<Located, LocateError> {
+        refresh(&self.view)?;
         address::locate_time(&self.view, self.reader(), us)
     }
 
-    /// See [`Store::locate_checkpoint`](crate::Store::locate_checkpoint).
+    /// See [`Store::locate_checkpoint`](crate::Store::locate_checkpoint). Looks at the files again first.
     ///
     /// # Errors
     /// Before the log's start, after its end, or unreadable.
     pub fn locate_checkpoint(&self, covers: &mut dyn FnMut(&[u8]) -> bool) -> Result<Located, LocateError> {
+        refresh(&self.view)?;
         address::locate_checkpoint(&self.view, covers)
     }
 
@@ -99,18 +101,36 @@ impl ReadOnlyLog {
     }
 }
 
+/// The published mark and the segment files that go with it: the writer moves both while we look.
+fn mark_and_files(log: &LogView) -> Result<(Option<Mark>, BTreeSet<u64>), StorageError> {
+    let place = |mark: &Option<Mark>| mark.as_ref().map(|mark| (mark.segment, mark.first_seq));
+    let mut published = mark::read_published(&log.log_dir)?;
+    for _ in 0..LOOKS_MAX {
+        let files = crate::recover::segment_files(&log.log_dir)?;
+        let again = mark::read_published(&log.log_dir)?;
+        if place(&again) == place(&published) {
+            return Ok((again, files));
+        }
+        published = again;
+    }
+    Ok((published, crate::recover::segment_files(&log.log_dir)?))
+}
+
+/// How often the mark and the files are looked at when they move meanwhile; they move once a segment.
+const LOOKS_MAX: usize = 10;
+
 /// Brings the view up to date with the files.
 pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
-    let published = mark::read_published(&log.log_dir)?;
-    let files = crate::recover::segment_files(&log.log_dir)?;
+    let (published, files) = mark_and_files(log)?;
     let (known, mut uuid) = {
         let view = log.lock();
-        (view.segments.clone(), view.mark.uuid)
+        (view.segments.clone(), published.as_ref().map_or(view.mark.uuid, |mark| mark.uuid))
     };
     let mut segments = BTreeMap::new();
     let mut damage = Vec::new();
     let mut crossing = BTreeMap::new();
     let mut last_index: Option<SegmentIndex> = None;
+    let mut lost_in_active = None;
     let newest = files.last().copied();
     for first in files {
         if published.as_ref().is_some_and(|mark| first > mark.segment) {
@@ -123,26 +143,39 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
             continue;
         }
         let path = segment::path(&log.log_dir, first);
-        let mut file = match SegmentFile::open(&path) {
-            Ok(Ok(file)) => file,
+        if uuid == [0; 16]
+            && let Ok(Ok(file)) = SegmentFile::open(&path)
+        {
+            uuid = file.header.uuid;
+        }
+        // Without its header its blocks are readable all the same.
+        let mut file = match SegmentFile::open_or_salvage(&path, uuid, first) {
+            Ok((file, problem)) => {
+                let segment = Seq(first);
+                let header = |what: &str| Damage {
+                    segment,
+                    offset: 0,
+                    first: segment,
+                    last: segment.prev(),
+                    what: what.to_owned(),
+                };
+                damage.extend(problem.map(header));
+                file
+            }
             // Trimmed since it was listed.
             Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
-            Ok(Err(what)) => {
-                let (segment, what) = (Seq(first), what.to_owned());
-                damage.push(Damage { segment, offset: 0, first: segment, last: segment.prev(), what });
-                continue;
-            }
         };
-        uuid = file.header.uuid;
         let bytes = file.len()?;
         let created_ms = file.header.created_ms;
         let index = if active {
-            let limit = match &published {
-                Some(mark) => mark.offset,
-                None => stated_end(&mut file, bytes)?,
+            let (limit, durable_seq) = match &published {
+                Some(mark) => (mark.offset, mark.durable_seq),
+                None => (stated_end(&mut file, bytes)?, 0),
             };
-            active_index(log, &mut file, limit)?
+            let (index, lost) = active_index(log, &mut file, limit, durable_seq)?;
+            lost_in_active = lost;
+            index
         } else {
             match file.footer()? {
                 Some(index) => index,
@@ -174,14 +207,27 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
     if let Some(index) = last_index {
         view.active = index;
     }
+    if let Some(lost) = lost_in_active {
+        let active = view.active.first_seq;
+        view.gaps.retain(|gap| Damage::of_gap(gap).is_none_or(|damage| damage.segment.0 != active));
+        for gap in lost {
+            view.add_gap(gap);
+        }
+    }
     for damage in damage {
         view.add_damage(damage);
     }
     Ok(())
 }
 
-/// The index of the active segment up to `limit`, going on from what is known of it.
-fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<SegmentIndex, StorageError> {
+/// The index of the active segment up to `limit`, going on from what is known of it; and what is lost in it, when all
+/// of it was looked at.
+fn active_index(
+    log: &LogView,
+    file: &mut SegmentFile,
+    limit: u64,
+    durable_seq: u64,
+) -> Result<(SegmentIndex, Option<Vec<Gap>>), StorageError> {
     let known = {
         let view = log.lock();
         let same = view.active.first_seq == file.header.first_seq
@@ -190,7 +236,21 @@ fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<Seg
             && view.active.end <= limit;
         same.then(|| view.active.clone())
     };
-    let Some(mut index) = known else { return Ok(scan::scan(file, limit, scan::Depth::Heads)?.index) };
+    let all = |file: &mut SegmentFile| {
+        let scan = scan::scan(file, limit, scan::Depth::Heads)?;
+        let segment = Seq(file.header.first_seq);
+        let mut lost: Vec<Gap> =
+            scan.bad.iter().map(|bad| bad.gap(segment)).filter(|gap| gap.first <= gap.last).collect();
+        if scan.index.last_seq < durable_seq {
+            // With its end went how the transaction ended that was open then.
+            let first = scan.index.open_tx.unwrap_or(scan.index.last_seq + 1);
+            let (offset, what) = (scan.index.end, "the segment's end is missing".to_owned());
+            let reason = GapReason::Damaged { segment, offset, what };
+            lost.push(Gap { first: Seq(first), last: Seq(durable_seq), reason });
+        }
+        Ok((scan.index, Some(lost)))
+    };
+    let Some(mut index) = known else { return all(file) };
     while index.end < limit {
         match file.head_at(index.end) {
             Ok(Some(head)) if head.end() <= limit && head.header.first_seq == index.last_seq + 1 => {
@@ -199,10 +259,10 @@ fn active_index(log: &LogView, file: &mut SegmentFile, limit: u64) -> Result<Seg
             }
             Err(BlockReadError::Storage(error)) => return Err(error),
             // Not what was expected: the log was cut and written anew, or is damaged. From the start, then.
-            _ => return Ok(scan::scan(file, limit, scan::Depth::Heads)?.index),
+            _ => return all(file),
         }
     }
-    Ok(index)
+    Ok((index, None))
 }
 
 /// Without a published mark the newest block's own word counts: where the blocks end that were durable when it was

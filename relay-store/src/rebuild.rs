@@ -50,6 +50,7 @@ pub(crate) fn rebuild(
         return Err(OpenError::Damaged { dir: site.dir.to_owned(), detail });
     }
     let salvaged = salvaged.map(|state| *state).unwrap_or_default();
+    let spent_epoch = salvaged.spent_epoch;
     let cursors = merge_cursors(std::mem::take(&mut found.cursors), salvaged.cursors);
     let stated = site.published.as_ref().map_or(0, |mark| mark.durable_seq);
     let old_mark = salvaged.mark.as_ref();
@@ -116,6 +117,8 @@ pub(crate) fn rebuild(
             .put(prefix::PREPARED, &mut batch);
     }
     state.cursors.iter().for_each(|cursor| cursor.put(&mut batch));
+    state.spent_epoch = spent_epoch;
+    mark::put_spent_epoch(&mut batch, spent_epoch);
     for (id, record) in &found.schemas {
         record.put(*id, &mut batch);
         state.schemas.insert(*id, None);

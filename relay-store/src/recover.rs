@@ -39,6 +39,7 @@ pub(crate) struct Recovered {
     pub end: LogEnd,
     pub view: LogView,
     pub cursors: Vec<CursorRecord>,
+    pub spent_epoch: u32,
     pub schemas: BTreeMap<u64, Option<u64>>,
     pub ballast: Ballast,
     pub report: OpenReport,
@@ -54,6 +55,8 @@ pub(crate) struct MetaState {
     pub crossing: BTreeMap<u64, u64>,
     pub prepared: Vec<PreparedRange>,
     pub cursors: Vec<CursorRecord>,
+    /// Largest epoch of a deleted cursor.
+    pub spent_epoch: u32,
     pub schemas: BTreeMap<u64, Option<u64>>,
 }
 
@@ -91,6 +94,7 @@ impl MetaState {
         }
         state.mark = stored.mark;
         state.checkpoint = stored.checkpoint;
+        state.spent_epoch = stored.spent_epoch;
         Ok(state)
     }
 }
@@ -107,6 +111,7 @@ pub(crate) struct Site<'a> {
 /// Opens or creates the store in `dir`.
 pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Recovered, OpenError> {
     format::prepare_dir(dir)?;
+    format::check_version(dir)?;
     let lock = LockFile::take(dir)?;
     let mut ballast = Ballast::new(dir, options.ballast_bytes);
     if disk::free_bytes(dir)? < OPEN_BYTES + ballast.bytes && ballast.present {
@@ -300,8 +305,8 @@ fn go_on(
     view.active = segment.index.clone();
     view.crossing = state.crossing;
     let view = LogView::new(site.log_dir.clone(), true, view);
-    let (cursors, schemas) = (state.cursors, state.schemas);
-    Ok(Recovered { lock, db, segment, published, mark, end, view, cursors, schemas, ballast, report })
+    let (cursors, spent_epoch, schemas) = (state.cursors, state.spent_epoch, state.schemas);
+    Ok(Recovered { lock, db, segment, published, mark, end, view, cursors, spent_epoch, schemas, ballast, report })
 }
 
 pub(crate) fn next_header(mark: &Mark, end: &LogEnd, cursors: &[CursorRecord]) -> SegmentHeader {

@@ -70,8 +70,20 @@ impl Store {
     /// See [`OpenError`]; nothing is changed by a failure, except that a rebuilt meta stays rebuilt.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
         check_options(&options)?;
-        let Recovered { lock: lock_file, db, segment, published, mark, end, view, cursors, schemas, ballast, report } =
-            recover::open(dir, &options)?;
+        let Recovered {
+            lock: lock_file,
+            db,
+            segment,
+            published,
+            mark,
+            end,
+            view,
+            cursors,
+            spent_epoch,
+            schemas,
+            ballast,
+            report,
+        } = recover::open(dir, &options)?;
         let uuid = mark.uuid;
         let shared = Arc::new(Shared::new(
             dir.to_owned(),
@@ -79,7 +91,7 @@ impl Store {
             uuid,
             options,
             Arc::new(view),
-            CursorTable::of_records(cursors),
+            CursorTable::of_records(cursors, spent_epoch),
             end.clone(),
             schemas,
             db.reader(),

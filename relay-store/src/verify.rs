@@ -2,7 +2,7 @@
 
 use crate::error::ReadError;
 use crate::error::StorageError;
-use crate::meta::catalogue::SegmentState;
+use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::read::{Gap, GapReason};
 use crate::segment::path;
 use crate::segment::read::SegmentFile;
@@ -51,14 +51,19 @@ pub(crate) fn verify(log: &LogView, progress: &mut dyn FnMut(Progress)) -> Resul
         let view = log.lock();
         let kept = view.segments.values().filter(|record| record.state != SegmentState::Deleting);
         let segments: Vec<_> = kept.cloned().collect();
-        (segments, view.mark.uuid, view.gaps.clone(), view.mark.clone(), view.active.end)
+        // Another process' reader knows only what it found itself, which is news.
+        let known_gaps = if log.live { view.gaps.clone() } else { Vec::new() };
+        (segments, view.mark.uuid, known_gaps, view.mark.clone(), view.active.end)
     };
-    let bytes_total = segments.iter().map(|record| record.bytes.max(1)).sum::<u64>() + active_end;
+    let size = |record: &SegmentRecord| if record.first_seq == mark.segment { active_end } else { record.bytes };
+    let bytes_total = segments.iter().map(size).sum();
     let mut report = VerifyReport { known_gaps, ..VerifyReport::default() };
     let mut bytes_done = 0;
     for (position, record) in segments.iter().enumerate() {
         let active = record.first_seq == mark.segment;
         let segment = Seq(record.first_seq);
+        bytes_done += size(record);
+        let mut tell = || progress(Progress { segment, bytes_done, bytes_total });
         let path = path(&log.log_dir, record.first_seq);
         let (mut file, problem) = match SegmentFile::open_or_salvage(&path, uuid, record.first_seq) {
             Ok(opened) => opened,
@@ -68,6 +73,7 @@ pub(crate) fn verify(log: &LogView, progress: &mut dyn FnMut(Progress)) -> Resul
                     let what = "segment file is missing".to_owned();
                     report.add(Damage { segment, offset: 0, first: segment, last: Seq(record.last_seq), what });
                 }
+                tell();
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -107,8 +113,7 @@ pub(crate) fn verify(log: &LogView, progress: &mut dyn FnMut(Progress)) -> Resul
         report.blocks += scan.blocks;
         report.entries += (scan.index.last_seq + 1).saturating_sub(record.first_seq);
         report.bytes += limit;
-        bytes_done += limit;
-        progress(Progress { segment, bytes_done, bytes_total: bytes_total.max(bytes_done) });
+        tell();
     }
     Ok(report)
 }

@@ -16,7 +16,7 @@ use crate::error::{AppendError, CursorError, Poisoned, StorageError};
 use crate::meta::catalogue::{RangeRecord, SegmentRecord, SegmentState, put_gap};
 use crate::meta::cursor::CursorRecord;
 use crate::meta::db::{Batch, Db};
-use crate::meta::mark::{Mark, Published, put_checkpoint};
+use crate::meta::mark::{Mark, Published, put_checkpoint, put_spent_epoch};
 use crate::meta::prefix;
 use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
 use crate::options::{Codec, GROUP_BYTES_MAX};
@@ -606,7 +606,9 @@ impl Writer {
                     None => {
                         if let Change::Delete { name } = &request.change {
                             CursorRecord::delete(name, batch);
-                            table.slots.remove(name);
+                            let epoch = table.slots.remove(name).map_or(0, |slot| slot.now.epoch);
+                            table.spent_epoch = table.spent_epoch.max(epoch);
+                            put_spent_epoch(batch, table.spent_epoch);
                             changes.push((name.clone(), None));
                         }
                     }

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{Rng, body, commit, header, open, read_all, seed};
-use relay_store::{LocateError, ReadOnlyLog, Seq, Submit};
+use relay_store::{GapReason, LocateError, Located, ReadError, ReadOnlyLog, Retention, Seq, Store, Submit};
 
-/// First seq, last seq, commit time of a transaction; its checkpoint is its index.
-type Transaction = (u64, u64, u64);
+/// First seq, last seq, commit time of a transaction, and its number, which is its checkpoint.
+type Transaction = (u64, u64, u64, u64);
 
 fn fill(dir: &std::path::Path, rng: &mut Rng) -> Vec<Transaction> {
     let store = open(dir);
@@ -28,11 +28,11 @@ fn fill(dir: &std::path::Path, rng: &mut Rng) -> Vec<Transaction> {
             1 => {
                 appender.seal();
                 appender.commit(commit(&index.to_be_bytes(), at));
-                transactions.push((first.0, appender.last_seq().0, at));
+                transactions.push((first.0, appender.last_seq().0, at, index));
             }
             _ => {
                 appender.commit(commit(&index.to_be_bytes(), at));
-                transactions.push((first.0, appender.last_seq().0, at));
+                transactions.push((first.0, appender.last_seq().0, at, index));
             }
         }
         if rng.below(20) == 0 {
@@ -54,10 +54,10 @@ fn time_leads_to_the_first_transaction_that_reaches_it() {
     let store = open(dir.path());
     assert!(store.segments().len() > 3);
     let log = ReadOnlyLog::open(dir.path()).expect("read-only");
-    let max = transactions.iter().map(|(_, _, time)| *time).max().expect("some");
+    let max = transactions.iter().map(|(_, _, time, _)| *time).max().expect("some");
     for _ in 0..200 {
         let time = 900_000 + rng.below(max - 900_000 + 1);
-        let expected = transactions.iter().find(|(_, _, at)| *at >= time).expect("below the maximum");
+        let expected = transactions.iter().find(|(_, _, at, _)| *at >= time).expect("below the maximum");
         for located in [store.locate_time(time), log.locate_time(time)] {
             let located = located.expect("locate");
             assert_eq!((located.first.0, located.last.0), (expected.0, expected.1), "time {time}");
@@ -66,24 +66,121 @@ fn time_leads_to_the_first_transaction_that_reaches_it() {
     assert!(matches!(store.locate_time(max + 1), Err(LocateError::AfterEnd { .. })));
 }
 
+/// Whether a checkpoint covers transaction `wanted`.
+fn covers(wanted: u64) -> impl FnMut(&[u8]) -> bool {
+    move |checkpoint| u64::from_be_bytes(checkpoint.try_into().expect("eight bytes")) >= wanted
+}
+
+/// The first transaction that is not before `wanted` lies in the block that was found, and none of it before that.
+fn assert_leads_to(located: Located, transactions: &[Transaction], wanted: u64) {
+    let (first, last, ..) = transactions.iter().find(|(.., number)| *number >= wanted).expect("before the end");
+    assert!(located.first.0 <= *first && *last <= located.last.0, "{wanted}: {located:?}, not {first} to {last}");
+}
+
 #[test]
 fn checkpoint_leads_to_the_block_of_the_first_transaction_that_is_not_covered() {
     let mut rng = Rng(seed("checkpoint"));
     let dir = tempfile::tempdir().expect("temp dir");
-    fill(dir.path(), &mut rng);
+    let transactions = fill(dir.path(), &mut rng);
     let store = open(dir.path());
-    let all = read_all(&mut store.reader(), Seq(1));
-    for wanted in [0u64, 1, 17, 300, 590] {
-        let located = store
-            .locate_checkpoint(&mut |checkpoint| u64::from_be_bytes(checkpoint.try_into().expect("8")) >= wanted)
-            .expect("locate");
-        assert!(located.first <= located.last && located.last.0 <= all.last().expect("entries").0);
-        // Nothing before it is of a transaction at or after `wanted`: the block before ends with an earlier one.
-        if wanted == 0 {
-            assert!(located.first.0 <= 12);
+    let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+    for wanted in [0u64, 1, 17, 300, 580] {
+        for located in [store.locate_checkpoint(&mut covers(wanted)), log.locate_checkpoint(&mut covers(wanted))] {
+            assert_leads_to(located.expect("locate"), &transactions, wanted);
         }
     }
     assert!(matches!(store.locate_checkpoint(&mut |_| false), Err(LocateError::AfterEnd { .. })));
+}
+
+/// A damaged segment header costs only itself: an address used to fail on it wherever it led.
+#[test]
+fn addresses_lead_past_a_damaged_segment_header() {
+    let mut rng = Rng(seed("header"));
+    let dir = tempfile::tempdir().expect("temp dir");
+    let transactions = fill(dir.path(), &mut rng);
+    let max = transactions.iter().map(|(_, _, time, _)| *time).max().expect("some");
+    let segments = open(dir.path()).segments();
+    for segment in &segments[..segments.len() - 1] {
+        let whole = std::fs::read(&segment.path).expect("read");
+        let mut damaged = whole.clone();
+        damaged[8..24].fill(0xA5);
+        std::fs::write(&segment.path, damaged).expect("write");
+        let store = open(dir.path());
+        let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+        assert_eq!(read_all(&mut log.reader(), Seq(1)), read_all(&mut store.reader(), Seq(1)));
+        for _ in 0..20 {
+            let time = 900_000 + rng.below(max - 900_000 + 1);
+            let expected = transactions.iter().find(|(_, _, at, _)| *at >= time).expect("below the maximum");
+            for located in [store.locate_time(time), log.locate_time(time)] {
+                assert_eq!(located.expect("locate").first.0, expected.0, "time {time}");
+            }
+            let wanted = rng.below(580);
+            for located in [store.locate_checkpoint(&mut covers(wanted)), log.locate_checkpoint(&mut covers(wanted))] {
+                assert_leads_to(located.expect("locate"), &transactions, wanted);
+            }
+        }
+        drop(store);
+        std::fs::write(&segment.path, whole).expect("write");
+    }
+}
+
+/// While retention goes on an address leads where it should, or the log's start is said to lie behind it: truly.
+#[test]
+fn addresses_are_resolved_while_retention_goes_on() {
+    let mut rng = Rng(seed("retention"));
+    let dir = tempfile::tempdir().expect("temp dir");
+    let transactions = fill(dir.path(), &mut rng);
+    let store = open(dir.path());
+    let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+    let max = transactions.iter().map(|(_, _, time, _)| *time).max().expect("some");
+    let bytes = store.stats().bytes;
+    let trimming = store.clone();
+    let trimmer = std::thread::spawn(move || {
+        let mut left = bytes;
+        while left > 0 {
+            left = left.saturating_sub(16 << 10);
+            trimming.set_retention(Retention { max_bytes: Some(left), ..Retention::default() });
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+    let (mut found, mut gone) = (0, 0);
+    while !trimmer.is_finished() {
+        let time = 900_000 + rng.below(max - 900_000 + 1);
+        let expected = transactions.iter().find(|(_, _, at, _)| *at >= time).expect("below the maximum");
+        let wanted = rng.below(580);
+        for (time_found, position_found) in [
+            (store.locate_time(time), store.locate_checkpoint(&mut covers(wanted))),
+            (log.locate_time(time), log.locate_checkpoint(&mut covers(wanted))),
+        ] {
+            match time_found {
+                Ok(located) => assert_eq!(located.first.0, expected.0, "time {time}"),
+                Err(error) => assert_gone(&error, &store),
+            }
+            match position_found {
+                Ok(located) => {
+                    assert_leads_to(located, &transactions, wanted);
+                    found += 1;
+                }
+                Err(error) => {
+                    assert_gone(&error, &store);
+                    gone += 1;
+                }
+            }
+        }
+    }
+    trimmer.join().expect("it trims");
+    assert!(found > 0 && gone > 0, "{found} found, {gone} gone");
+}
+
+fn assert_gone(error: &LocateError, store: &Store) {
+    match error {
+        LocateError::BeforeStart { first } => {
+            assert!(*first > Seq(1) && *first <= store.positions().first_seq, "{error}");
+        }
+        // The block was found, and went before it was read.
+        LocateError::Read(ReadError::Gap(gap)) => assert_eq!(gap.reason, GapReason::Trimmed),
+        _ => panic!("{error}"),
+    }
 }
 
 #[test]

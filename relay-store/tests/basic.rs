@@ -188,6 +188,71 @@ fn cursor_moves_forward_only_and_survives() {
     assert_eq!((cursor.acked, cursor.epoch.0, &cursor.sink_state[..]), (Seq(4), 2, &b"state"[..]));
 }
 
+/// A cursor created anew began in epoch 1 again, so that an ack of its namesake's life moved it.
+#[test]
+fn cursor_created_anew_does_not_take_acks_of_its_namesake() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let context: &[u8] = b"c";
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    for n in 0..20 {
+        appender.append(header(n), &[b"x"], &context).expect("append");
+    }
+    appender.commit(commit(b"x", 1));
+    appender.flush().expect("flush");
+    drop(appender);
+    let create = |store: &Store| store.cursors().create("c", Seq(0), CursorOptions::default()).expect("create").epoch;
+    let old = create(&store);
+    let reset = store.cursors().reset("c", Seq(3)).expect("reset").epoch;
+    store.cursors().delete("c").expect("delete");
+    drop(store);
+    let store = open(dir.path());
+    let new = create(&store);
+    assert!(old < reset && reset < new, "{old:?} {reset:?} {new:?}");
+    for late in [old, reset] {
+        assert!(matches!(store.cursors().commit("c", late, Seq(10), None), Err(CursorError::StaleEpoch { .. })));
+    }
+    store.cursors().commit_durable("c", new, Seq(5), None).expect("commit");
+    assert_eq!(store.cursors().get("c").expect("cursor").acked, Seq(5));
+}
+
+/// Acks of one life race with resets: none lands in a later one, and what is durable in the end is the last.
+#[test]
+fn ack_that_races_with_a_reset_never_moves_the_new_life() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let context: &[u8] = b"c";
+    let store = open(dir.path());
+    let mut appender = store.appender().expect("appender");
+    for n in 0..1000 {
+        appender.append(header(n), &[b"x"], &context).expect("append");
+    }
+    appender.commit(commit(b"x", 1));
+    appender.flush().expect("flush");
+    drop(appender);
+    let cursors = store.cursors();
+    let mut epoch = cursors.create("c", Seq(0), CursorOptions::default()).expect("create").epoch;
+    for round in 0..60u64 {
+        let acker = store.cursors();
+        let old = epoch;
+        let acks = std::thread::spawn(move || {
+            // Ends when its life has ended.
+            (500..).find(|n| acker.commit("c", old, Seq(500 + n % 500), Some(b"old")).is_err())
+        });
+        let to = Seq(round % 7);
+        epoch = cursors.reset("c", to).expect("reset").epoch;
+        assert_eq!(epoch.0, old.0 + 1);
+        let state = cursors.get("c").expect("cursor");
+        assert_eq!((state.acked, state.epoch), (to, epoch));
+        acks.join().expect("acks").expect("it is refused in the end");
+        cursors.commit_durable("c", epoch, to.next(), Some(b"new")).expect("commit");
+        assert_eq!(cursors.get("c").expect("cursor").acked, to.next());
+    }
+    let last = cursors.get("c").expect("cursor");
+    drop((store, cursors));
+    let state = open(dir.path()).cursors().get("c").expect("cursor");
+    assert_eq!((state.acked, state.epoch, &state.sink_state[..]), (last.acked, epoch, &b"new"[..]));
+}
+
 #[test]
 fn checkpoint_advances_without_entries() {
     let dir = tempfile::tempdir().expect("temp dir");
@@ -267,11 +332,27 @@ fn newer_format_and_missing_store_are_refused_and_left_alone() {
     let lines = "relay-store 2\nuuid 00000000000000000000000000000001\n";
     let text = format!("{lines}crc {:08x}\n", crc32fast::hash(lines.as_bytes()));
     std::fs::write(dir.path().join("FORMAT"), &text).expect("write");
+    let before = changed_at(dir.path());
     match Store::open(dir.path(), options()) {
         Err(OpenError::NewerFormat { found: 2, supported: 1, .. }) => {}
         other => panic!("{:?}", other.map(|_| ())),
     }
     assert_eq!(std::fs::read_to_string(dir.path().join("FORMAT")).expect("read"), text);
+    assert_eq!(changed_at(dir.path()), before, "a store of a newer release was touched");
+}
+
+/// When each file of a folder changed.
+fn changed_at(dir: &std::path::Path) -> std::collections::BTreeMap<std::path::PathBuf, std::time::SystemTime> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(dir).expect("list") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(changed_at(&path));
+        }
+        let changed = path.metadata().and_then(|metadata| metadata.modified()).expect("stat");
+        found.insert(path, changed);
+    }
+    found
 }
 
 #[test]

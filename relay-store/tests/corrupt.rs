@@ -260,6 +260,38 @@ fn missing_files_are_named_or_restored() {
     }
 }
 
+/// A crash of the file system, or a careless copy, leaves whole files empty, half written or of zeroes.
+#[test]
+fn files_that_are_empty_halved_or_zeroed_are_named_or_restored() {
+    let mut rng = Rng(seed("whole files"));
+    for closed in [false, true] {
+        let original = tempfile::tempdir().expect("temp dir");
+        let truth = build(&mut rng, original.path(), closed);
+        let mut all = Vec::new();
+        files(original.path(), &mut all);
+        all.sort();
+        let of_log = segments(&all);
+        all.retain(|path| !of_log.contains(path) || [0, 2, of_log.len() - 1].iter().any(|at| of_log[*at] == *path));
+        for path in all {
+            let name = path.strip_prefix(original.path()).expect("inside");
+            let len = fs::metadata(&path).expect("stat").len() as usize;
+            for (what, harm) in [("empty", 0), ("halved", 1), ("zeroed", 2)] {
+                let dir = tempfile::tempdir().expect("temp dir");
+                copy(original.path(), dir.path());
+                let target = dir.path().join(name);
+                let mut bytes = fs::read(&target).expect("read");
+                match harm {
+                    0 => bytes.clear(),
+                    1 => bytes.truncate(len / 2),
+                    _ => bytes.fill(0),
+                }
+                fs::write(&target, bytes).expect("write");
+                check(dir.path(), &truth, &format!("{} is {what}, closed {closed}", name.display()));
+            }
+        }
+    }
+}
+
 /// Flips a bit of an entry in the middle of a sealed segment: noise is stored as it is.
 fn flip_in(segment: &SegmentInfo, truth: &Truth) {
     let mut bytes = fs::read(&segment.path).expect("read");

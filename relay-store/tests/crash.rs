@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::workload::{self, Acked};
 use common::{Rng, seed};
-use relay_store::{ReadOnlyLog, Seq, Store};
+use relay_store::{ReadOnlyLog, Reader, Seq, Store};
 
 const CHILD: &str = "RELAY_CRASH_CHILD";
 
@@ -32,9 +32,12 @@ fn killed_child_loses_nothing() {
     let mut rng = Rng(seed("crash"));
     let mut dir = tempfile::tempdir().expect("temp dir");
     let (mut total, mut cut, mut abandoned) = (0, 0, 0);
+    // One reader that stays, over kills and restarts.
+    let mut onlooker: Option<Onlooker> = None;
     for kill in 0..kills {
         // A new store now and then, so that creation is hit too.
         if kill % 25 == 10 {
+            onlooker = None;
             dir = tempfile::tempdir().expect("temp dir");
             total = 0;
         }
@@ -46,7 +49,13 @@ fn killed_child_loses_nothing() {
         // A reader in another process looks on meanwhile, and must never see anything out of order.
         let wait = Duration::from_millis(1 + rng.below(120));
         std::thread::sleep(wait);
-        look_on(dir.path());
+        if let Ok(log) = ReadOnlyLog::open(dir.path()) {
+            Onlooker::new(log).look();
+        }
+        if onlooker.is_none() {
+            onlooker = ReadOnlyLog::open(dir.path()).ok().map(Onlooker::new);
+        }
+        onlooker.iter_mut().for_each(Onlooker::look);
         child.kill().expect("kill");
         let mut output = String::new();
         child.stdout.take().expect("piped").read_to_string(&mut output).expect("read");
@@ -65,27 +74,44 @@ fn killed_child_loses_nothing() {
     );
 }
 
-fn look_on(dir: &Path) {
-    let Ok(log) = ReadOnlyLog::open(dir) else { return };
-    let mut reader = log.reader();
-    let mut from = Seq(1);
-    let mut last = None;
-    loop {
-        match reader.read(from).expect("read-only read") {
-            relay_store::Read::Block(raw) => {
-                from = raw.last_seq().next();
-                let block = raw.decode().expect("read-only decode");
-                for entry in block.entries() {
-                    let id = u64::from_le_bytes(*entry.body.first_chunk().expect("eight bytes"));
-                    assert!(last.is_none_or(|last| id > last), "entry {} is out of order", entry.seq);
-                    last = Some(id);
+/// A reader in another process than the writer's.
+struct Onlooker {
+    reader: Reader,
+    from: Seq,
+    /// Transaction and index of the entry read last.
+    last: Option<u64>,
+}
+
+impl Onlooker {
+    fn new(log: ReadOnlyLog) -> Self {
+        Onlooker { reader: log.reader(), from: Seq(1), last: None }
+    }
+
+    /// Reads on to the end; each entry follows the one before, but for what retention took.
+    fn look(&mut self) {
+        loop {
+            match self.reader.read(self.from).expect("read-only read") {
+                relay_store::Read::Block(raw) => {
+                    self.from = raw.last_seq().next();
+                    let block = raw.decode().expect("read-only decode");
+                    for entry in block.entries() {
+                        let id = u64::from_le_bytes(*entry.body.first_chunk().expect("eight bytes"));
+                        if let Some(last) = self.last {
+                            let (n, index) = (last >> 8, last & 0xFF);
+                            let follows =
+                                if index + 1 == workload::entries_of(n) { (n + 1) << 8 } else { n << 8 | (index + 1) };
+                            assert_eq!(id, follows, "entry {} does not follow", entry.seq);
+                        }
+                        self.last = Some(id);
+                    }
                 }
+                relay_store::Read::Gap(gap) => {
+                    assert_eq!(gap.reason, relay_store::GapReason::Trimmed, "{gap}");
+                    self.from = gap.last.next();
+                    self.last = None;
+                }
+                relay_store::Read::CaughtUp => return,
             }
-            relay_store::Read::Gap(gap) => {
-                assert_eq!(gap.reason, relay_store::GapReason::Trimmed, "{gap}");
-                from = gap.last.next();
-            }
-            relay_store::Read::CaughtUp => return,
         }
     }
 }

@@ -10,6 +10,7 @@ use bincode::{Decode, Encode};
 use super::db::Batch;
 use super::prefix;
 use crate::error::StorageError;
+use crate::segment::read::read_small;
 
 /// What the last commit group made durable. Everything below it must verify; everything above may be cut.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
@@ -29,6 +30,7 @@ pub(crate) struct Mark {
 
 const MARK_KEY: &[u8] = b"mmark";
 const CHECKPOINT_KEY: &[u8] = b"mcheckpoint";
+const SPENT_EPOCH_KEY: &[u8] = b"mepoch";
 
 impl Mark {
     pub(crate) fn put(&self, batch: &mut Batch) {
@@ -42,11 +44,18 @@ pub(crate) fn put_checkpoint(batch: &mut Batch, checkpoint: &[u8]) {
     batch.put(CHECKPOINT_KEY.to_vec(), checkpoint.to_vec());
 }
 
+/// Puts the largest epoch of a deleted cursor.
+pub(crate) fn put_spent_epoch(batch: &mut Batch, epoch: u32) {
+    batch.put(SPENT_EPOCH_KEY.to_vec(), super::catalogue::encode(&epoch));
+}
+
 /// What the keys of this kind hold.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub mark: Option<Mark>,
     pub checkpoint: Option<Vec<u8>>,
+    /// Largest epoch of a deleted cursor; 0 before the first deletion.
+    pub spent_epoch: u32,
 }
 
 impl Stored {
@@ -54,6 +63,7 @@ impl Stored {
         debug_assert_eq!(key.first(), Some(&prefix::MARK));
         match key {
             CHECKPOINT_KEY => self.checkpoint = Some(value),
+            SPENT_EPOCH_KEY => self.spent_epoch = super::catalogue::decode("spent epoch", &value)?,
             MARK_KEY => {
                 let config = bincode::config::standard().with_limit::<4096>();
                 let (mark, _) = bincode::decode_from_slice(&value, config)
@@ -131,7 +141,7 @@ pub(crate) fn published_path(log_dir: &Path) -> PathBuf {
 pub(crate) fn read_published(log_dir: &Path) -> Result<Option<Mark>, StorageError> {
     let path = published_path(log_dir);
     for _ in 0..5 {
-        match std::fs::read(&path) {
+        match read_small(&path) {
             Ok(bytes) => {
                 if let Some(mark) = decode_published(&bytes) {
                     return Ok(Some(mark));

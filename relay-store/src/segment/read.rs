@@ -1,7 +1,7 @@
 //! Reading one segment file by position: its header, its footer, one block after the other.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -245,6 +245,13 @@ impl SegmentFile {
         }
         Ok(None)
     }
+}
+
+/// Reads a file that has a few lines at the most: of a larger one only the front.
+pub(crate) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(4096).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads until the buffer is full or the file ends; gives the bytes read.

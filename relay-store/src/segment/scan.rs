@@ -5,6 +5,8 @@ use super::read::{BlockReadError, SegmentFile};
 use crate::block::{self, BlockError, BlockKind};
 use crate::error::StorageError;
 use crate::options::COMPRESS_BYTES_MAX;
+use crate::read::{Gap, GapReason};
+use crate::seq::Seq;
 
 /// A stretch of a segment that does not verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,14 @@ pub(crate) struct BadStretch {
     pub first: u64,
     pub last: u64,
     pub what: String,
+}
+
+impl BadStretch {
+    /// The range that is lost by it.
+    pub(crate) fn gap(&self, segment: Seq) -> Gap {
+        let reason = GapReason::Damaged { segment, offset: self.offset, what: self.what.clone() };
+        Gap { first: Seq(self.first), last: Seq(self.last), reason }
+    }
 }
 
 /// What a scan found.
