@@ -24,6 +24,7 @@
 
 use bincode::{Decode, Encode};
 
+use crate::bounded;
 use crate::entry::decode_entry;
 use crate::options::{COMPRESS_BYTES_MAX, Codec};
 use crate::seq::Seq;
@@ -253,11 +254,7 @@ pub(crate) fn decode_meta(header: &[u8; HEADER_LEN], meta: &[u8], place: Place<'
     if hasher.finalize() != u32_at(header, 4) {
         return Err(BlockError::HeaderChecksum);
     }
-    let config = bincode::config::standard().with_limit::<META_BYTES_MAX>();
-    match bincode::decode_from_slice(meta, config) {
-        Ok((decoded, used)) if used == meta.len() => Ok(decoded),
-        _ => Err(BlockError::Meta),
-    }
+    bounded::decode(meta).map_err(|_| BlockError::Meta)
 }
 
 /// Compresses `raw` into `out` (which is cleared); gives the codec that was used. A payload that does not shrink,
@@ -297,8 +294,13 @@ pub(crate) fn decode_payload(header: &BlockHeader, stored: Vec<u8>) -> Result<Ve
         return Err(BlockError::PayloadChecksum);
     }
     let raw_len = header.raw_len as usize;
-    // No writer compresses more than this at once, so a larger claim is not believed.
-    if header.codec != Codec::None && raw_len > COMPRESS_BYTES_MAX {
+    // No writer compresses more than this at once, and LZ4 makes at most 255 bytes of one: a larger claim is not believed.
+    let most = match header.codec {
+        Codec::None => raw_len,
+        Codec::Lz4 => COMPRESS_BYTES_MAX.min(stored.len().saturating_mul(255)),
+        Codec::Zstd => COMPRESS_BYTES_MAX,
+    };
+    if raw_len > most {
         return Err(BlockError::Fields);
     }
     let raw = match header.codec {

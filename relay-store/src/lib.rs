@@ -27,7 +27,7 @@
 //! | `store.rs`, `format.rs` | opening, and what makes a directory a store |
 //! | `recover.rs`, `rebuild.rs`, `recheck.rs` | where the log ends: what is cut, what is named as lost, meta rebuilt |
 //! | `append.rs`, `queue.rs`, `writer.rs` | the way of an entry to the disk |
-//! | `block.rs`, `segment/` | bytes |
+//! | `block.rs`, `segment/`, `bounded.rs` | bytes |
 //! | `meta/` | what sled holds |
 //! | `read.rs`, `view.rs`, `read_only.rs` | reading, here and in another process |
 //! | `address.rs` | how a time address is resolved |
@@ -40,6 +40,7 @@
 mod address;
 mod append;
 mod block;
+mod bounded;
 mod clock;
 mod cursor;
 mod disk;

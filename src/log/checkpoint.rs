@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::{LogError, decode_versioned, encode_versioned};
+use super::{LogError, versioned};
 
 const VERSION: u8 = 2;
 
@@ -40,7 +40,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The bytes that the store keeps.
     pub fn encode(&self) -> Vec<u8> {
-        encode_versioned(VERSION, self)
+        versioned::encode(VERSION, self)
     }
 
     /// Reads what [`Checkpoint::encode`] wrote.
@@ -48,7 +48,7 @@ impl Checkpoint {
     /// # Errors
     /// Damaged or newer bytes; never a default in their place, which would lose the position in silence.
     pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
-        decode_versioned("checkpoint", VERSION, bytes)
+        versioned::decode("checkpoint", VERSION, bytes)
     }
 }
 

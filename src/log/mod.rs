@@ -9,6 +9,7 @@ mod context;
 pub mod resolve;
 mod schema;
 pub mod tally;
+mod versioned;
 pub mod walk;
 
 pub use checkpoint::{Checkpoint, SourcePosition};
@@ -85,30 +86,6 @@ pub fn split_event(flags: u8, body: &[u8]) -> Result<(&[u8], Option<u64>), LogEr
     }
     let (event, id) = body.split_last_chunk::<8>().ok_or(LogError::Short { what: "table map entry" })?;
     Ok((event, Some(u64::from_be_bytes(*id))))
-}
-
-/// Encodes behind a version byte.
-fn encode_versioned<T: bincode::Encode>(version: u8, value: &T) -> Vec<u8> {
-    let mut out = vec![version];
-    bincode::encode_into_std_write(value, &mut out, bincode::config::standard())
-        .expect("writing to a vector cannot fail");
-    out
-}
-
-/// Decodes what [`encode_versioned`] wrote; all bytes must be used.
-fn decode_versioned<T: bincode::Decode<()>>(what: &'static str, known: u8, bytes: &[u8]) -> Result<T, LogError> {
-    let (&version, rest) = bytes.split_first().ok_or(LogError::Short { what })?;
-    if version != known {
-        return Err(LogError::Version { what, version, known });
-    }
-    // The limit bounds what a damaged length can make the decoder allocate.
-    let config = bincode::config::standard().with_limit::<{ 64 << 20 }>();
-    let (value, used) = bincode::decode_from_slice::<T, _>(rest, config)
-        .map_err(|e| LogError::Decode { what, reason: e.to_string() })?;
-    if used != rest.len() {
-        return Err(LogError::Decode { what, reason: format!("{} bytes left over", rest.len() - used) });
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::{LogError, decode_versioned, encode_versioned};
+use super::{LogError, versioned};
 
 const VERSION: u8 = 1;
 
@@ -61,7 +61,7 @@ pub struct TableDefinition {
 impl TableDefinition {
     /// The bytes that the store keeps.
     pub fn encode(&self) -> Vec<u8> {
-        encode_versioned(VERSION, self)
+        versioned::encode(VERSION, self)
     }
 
     /// Reads what [`TableDefinition::encode`] wrote.
@@ -69,7 +69,7 @@ impl TableDefinition {
     /// # Errors
     /// Damaged or newer bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
-        decode_versioned("table definition", VERSION, bytes)
+        versioned::decode("table definition", VERSION, bytes)
     }
 
     /// The primary key, else the first unique key whose columns are all NOT NULL: what MySQL shows as PRI.

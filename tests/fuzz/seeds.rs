@@ -2,6 +2,7 @@
 
 use relay::binlog::event::{Event, EventHeader, EventType, FormatDescription};
 use relay::binlog::{RowsEvent, TableMap, Value};
+use relay::log::{Checkpoint, ColumnDefinition, ContextWriter, KeyDefinition, SourcePosition, TableDefinition};
 
 use crate::targets;
 
@@ -113,4 +114,51 @@ pub fn gtid() -> Vec<Vec<u8>> {
         }
     });
     seeds
+}
+
+pub fn block() -> Vec<Vec<u8>> {
+    targets::block::seeds()
+}
+
+pub fn checkpoint() -> Vec<Vec<u8>> {
+    let checkpoint = |gtids| Checkpoint {
+        gtids,
+        file: "mysql-bin.000003".into(),
+        position: 5_000_000_000,
+        server: "3e11fa47-71ca-11e1-9e33-c80aa9429562".into(),
+        file_created: 1_767_225_930,
+        selection: "shop.*".into(),
+    };
+    let column = |name: &str, text: bool| ColumnDefinition {
+        name: name.into(),
+        column_type: if text { "varchar(255)" } else { "int" }.into(),
+        charset: text.then(|| "utf8mb4".into()),
+        collation: text.then(|| "utf8mb4_0900_ai_ci".into()),
+        nullable: text,
+        invisible: false,
+        generated: false,
+    };
+    let table = TableDefinition {
+        id: 300,
+        database: "shop".into(),
+        table: "orders".into(),
+        columns: vec![column("id", false), column("note", true)],
+        keys: vec![KeyDefinition { name: "PRIMARY".into(), columns: vec![0] }],
+        default_charset: Some("utf8mb4".into()),
+        default_collation: None,
+        unconfirmed: None,
+        dropped: false,
+    };
+    let mut context = Vec::new();
+    let mut writer = ContextWriter::begin(&mut context, 4, b"description", "mysql-bin.000003");
+    writer.transaction(0, b"gtid event");
+    writer.table_map(8, b"table map 1");
+    writer.table_map(0, b"table map 2");
+    vec![
+        checkpoint(SourcePosition::FileOnly).encode(),
+        checkpoint(SourcePosition::MySqlGtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23:25".into())).encode(),
+        checkpoint(SourcePosition::MariaDbGtid("0-10-20,7-10-1".into())).encode(),
+        table.encode(),
+        context,
+    ]
 }

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::db::Batch;
 use super::{number_key, prefix};
+use crate::bounded;
 use crate::error::StorageError;
 use crate::read::{Gap, GapReason};
 use crate::segment::footer::SegmentIndex;
@@ -117,10 +118,5 @@ pub(crate) fn encode<T: Encode>(record: &T) -> Vec<u8> {
 }
 
 pub(crate) fn decode<T: Decode<()>>(what: &str, value: &[u8]) -> Result<T, StorageError> {
-    let config = bincode::config::standard().with_limit::<{ 64 << 20 }>();
-    match bincode::decode_from_slice(value, config) {
-        Ok((record, used)) if used == value.len() => Ok(record),
-        Ok(_) => Err(StorageError::damaged(what, "bytes are left over")),
-        Err(error) => Err(StorageError::damaged(what, error)),
-    }
+    bounded::decode(value).map_err(|error| StorageError::damaged(what, error))
 }

@@ -65,10 +65,7 @@ impl Stored {
             CHECKPOINT_KEY => self.checkpoint = Some(value),
             SPENT_EPOCH_KEY => self.spent_epoch = super::catalogue::decode("spent epoch", &value)?,
             MARK_KEY => {
-                let config = bincode::config::standard().with_limit::<4096>();
-                let (mark, _) = bincode::decode_from_slice(&value, config)
-                    .map_err(|error| StorageError::damaged("commit mark", error))?;
-                self.mark = Some(mark);
+                self.mark = Some(super::catalogue::decode("commit mark", &value)?);
             }
             _ => return Err(StorageError::damaged("meta", "an unknown mark key")),
         }

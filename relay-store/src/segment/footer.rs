@@ -15,6 +15,7 @@
 use bincode::{Decode, Encode};
 
 use crate::block::{BlockHeader, BlockKind, BlockMeta, Closed};
+use crate::bounded;
 
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"FOT1");
 pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"RLYFOOT\n";
@@ -163,8 +164,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<SegmentIndex> {
     if magic != MAGIC || version != VERSION || crc32fast::hash(&bytes[8..]) != crc {
         return None;
     }
-    let config = bincode::config::standard().with_limit::<BODY_BYTES_MAX>();
-    bincode::decode_from_slice(body, config).ok().filter(|(_, used)| *used == body.len()).map(|(index, _)| index)
+    bounded::decode(body).ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::footer::{self, SegmentIndex};
 use super::{BODY_BYTES_MAX, FIXED_LEN, MAGIC, SegmentHeader, VERSION};
 use crate::block::{self, BlockError, BlockHeader, BlockMeta, HEADER_LEN, Place};
+use crate::bounded;
 use crate::error::StorageError;
 
 /// Read together with a block's fixed header: most metas fit.
@@ -87,9 +88,8 @@ impl SegmentFile {
         if version != VERSION {
             return Ok(Err("segment version is newer than this release reads"));
         }
-        let config = bincode::config::standard().with_limit::<BODY_BYTES_MAX>();
-        match bincode::decode_from_slice::<SegmentHeader, _>(&body, config) {
-            Ok((header, used)) if used == body.len() && header.first_seq >= 1 => Ok(Ok(SegmentFile {
+        match bounded::decode::<SegmentHeader>(&body) {
+            Ok(header) if header.first_seq >= 1 => Ok(Ok(SegmentFile {
                 path: path.to_owned(),
                 header,
                 start: (FIXED_LEN + body_len) as u64,

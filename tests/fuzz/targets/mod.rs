@@ -1,5 +1,7 @@
 //! One file a target: `run` takes any bytes; `input`, where there is one, packs real ones into its form.
 
+pub mod block;
+pub mod checkpoint;
 pub mod event;
 pub mod gtid;
 pub mod json;
