@@ -98,7 +98,7 @@ impl RunError {
 pub fn exit_of_open(error: &OpenError) -> Exit {
     match error {
         OpenError::NotAStore { .. } | OpenError::Missing { .. } | OpenError::Option { .. } => Exit::Config,
-        OpenError::Damaged { .. } | OpenError::Storage(_) => Exit::Store,
+        OpenError::Damaged { .. } | OpenError::MetaDamaged { .. } | OpenError::Storage(_) => Exit::Store,
         _ => Exit::Failed,
     }
 }

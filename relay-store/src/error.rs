@@ -144,6 +144,14 @@ pub enum OpenError {
         /// Segment, offset and what is wrong.
         detail: String,
     },
+    /// Its meta cannot be read, and this way of opening repairs nothing.
+    #[error("the meta of {} is damaged ({detail}): starting the relay rebuilds it", dir.display())]
+    MetaDamaged {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// An option is out of its bounds.
     #[error("option {option} is {value}: it must be {must}")]
     Option {

@@ -29,17 +29,22 @@ pub struct CursorSnapshot {
 /// Reads the cursors of the store in `dir`, which no process may have open.
 ///
 /// # Errors
-/// [`OpenError::Missing`]; [`OpenError::Locked`] while a process has it open: ask that one; [`OpenError::Storage`] when
-/// meta is damaged: opening the store rebuilds it.
+/// [`OpenError::Missing`]; [`OpenError::Locked`] while a process has it open: ask that one; [`OpenError::MetaDamaged`]:
+/// opening the store rebuilds it; [`OpenError::Storage`] when the disk refuses.
 pub fn cursor_snapshot(dir: &Path) -> Result<CursorSnapshot, OpenError> {
     format::check_readable(dir)?;
     let _lock = lockfile::hold_shared(dir)?;
     let copy = Scratch::create()?;
     copy_files(&dir.join("meta"), &copy.path)?;
-    let (db, contents) = Db::open(&copy.path)?;
+    let damaged = |error: StorageError| match error {
+        StorageError::Io { .. } => error.into(),
+        _ if error.is_refused_or_full() => error.into(),
+        _ => OpenError::MetaDamaged { dir: dir.to_owned(), detail: error.to_string() },
+    };
+    let (db, contents) = Db::open(&copy.path).map_err(damaged)?;
     drop(db);
-    let state = MetaState::decode(contents)?;
-    let mark = state.mark.ok_or_else(|| StorageError::damaged("meta", "it has no commit mark"))?;
+    let state = MetaState::decode(contents).map_err(damaged)?;
+    let mark = state.mark.ok_or_else(|| damaged(StorageError::damaged("meta", "it has no commit mark")))?;
     Ok(CursorSnapshot {
         cursors: state.cursors.iter().map(CursorState::of_record).collect(),
         first_seq: Seq(mark.first_seq),

@@ -137,6 +137,92 @@ fn slips_of_the_pen_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_reset_before_the_start_of_a_trimmed_log_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = support::trimmed(dir.path());
+    let store = open(dir.path());
+    store.cursors().create("orders", store.positions().visible_seq, Default::default()).expect("a cursor");
+    store.close();
+    let before = contents(dir.path());
+    for address in ["seq:1", "time:2026-01-31T23:59:30Z", "file:mysql-bin.000007:4"] {
+        let said = on(dir.path(), &["reset", "orders", "--to", address, "--dry-run"]).refused(2);
+        let expected =
+            format!("{address} lies before the log's start (seq {first}): the oldest that can be had is earliest");
+        assert_eq!(said, format!("relay-cursor: {expected}"));
+    }
+    assert_eq!(contents(dir.path()), before);
+    let acked = |dir: &Path| cursor_snapshot(dir).expect("stopped").cursors[0].acked;
+    let stood = acked(dir.path());
+    for arguments in [&["reset", "orders", "--to", "seq:1", "--yes"][..], &["create", "late", "--start", "seq:1"]] {
+        assert!(on(dir.path(), arguments).refused(2).contains("lies before the log's start"));
+    }
+    assert_eq!(acked(dir.path()), stood);
+}
+
+#[test]
+fn what_is_no_store_or_of_a_newer_release_is_refused_and_left_alone() {
+    let all = [
+        &["list"][..],
+        &["show", "orders"],
+        &["reset", "orders", "--to", "earliest", "--dry-run"],
+        &["reset", "orders", "--to", "earliest", "--yes"],
+        &["pause", "orders"],
+        &["create", "late"],
+        &["delete", "orders", "--yes"],
+    ];
+    let foreign = tempfile::tempdir().expect("a folder");
+    std::fs::write(foreign.path().join("notes.txt"), "mine").expect("a file");
+    let missing = foreign.path().join("missing");
+    for arguments in all {
+        for dir in [foreign.path(), &missing] {
+            let said = on(dir, arguments).refused(2);
+            assert!(said.contains("no relay store at") && said.ends_with("check the directory"), "{said}");
+        }
+    }
+    assert_eq!(contents(foreign.path()).len(), 1);
+
+    let newer = stopped();
+    let format = newer.path().join("FORMAT");
+    let text = std::fs::read_to_string(&format).expect("a store").replace("relay-store 1\n", "relay-store 9\n");
+    let (body, _) = text.split_once("crc ").expect("a checksum");
+    std::fs::write(&format, format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()))).expect("a file");
+    let before = contents(newer.path());
+    for arguments in all {
+        let said = on(newer.path(), arguments).refused(1);
+        assert!(said.contains("has store format 9, this release reads up to 1: use a newer release"), "{said}");
+    }
+    assert_eq!(contents(newer.path()), before);
+}
+
+/// Looking never repairs; what it cannot tell it says, with the step that does repair.
+#[test]
+fn a_damaged_store_is_said_and_left_alone() {
+    let dir = stopped();
+    let db = dir.path().join("meta/db");
+    let mut bytes = std::fs::read(&db).expect("meta");
+    bytes.fill(0);
+    std::fs::write(&db, bytes).expect("meta");
+    let before = contents(dir.path());
+    for arguments in [&["list"][..], &["show", "orders"], &["reset", "orders", "--to", "earliest", "--dry-run"]] {
+        let said = on(dir.path(), arguments).refused(4);
+        assert!(said.contains("damaged") && said.contains("starting the relay rebuilds it"), "{said}");
+    }
+    assert_eq!(contents(dir.path()), before);
+
+    // Damage on the way of a replay is counted as what it is.
+    let dir = stopped();
+    let segment = dir.path().join("log/00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let at = bytes.windows(5).position(|window| window == b"first").expect("the value is in it as it is");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("a segment");
+    let before = contents(dir.path());
+    let shown = on(dir.path(), &["reset", "orders", "--to", "earliest", "--dry-run"]).good();
+    assert!(shown.contains("on the way cannot be read; the delivery stops there"), "{shown}");
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
 fn a_store_in_use_names_the_process_and_the_other_way() {
     let dir = stopped();
     let store = open(dir.path());

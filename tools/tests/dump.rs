@@ -176,6 +176,88 @@ fn addresses_outside_of_the_log_are_refused_with_what_exists() {
 }
 
 #[test]
+fn addresses_before_the_start_of_a_trimmed_log_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = support::trimmed(dir.path());
+    let before = contents(dir.path());
+    for address in ["seq:1", "time:2026-01-31T23:59:30Z", &format!("gtid:{UUID_TEXT}:1-3"), "file:mysql-bin.000007:4"] {
+        for arguments in [&["--from", address][..], &["--to", address], &["--stats", "--from", address]] {
+            let said = dump(dir.path(), arguments).refused(2);
+            let expected =
+                format!("{address} lies before the log's start (seq {first}): the oldest that can be had is earliest");
+            assert_eq!(said, format!("relay-dump: {expected}"));
+        }
+    }
+    let shown = dump(dir.path(), &["--from", "earliest", "--json"]).good();
+    // The first transaction lost its front, and says so.
+    let line = &lines_of(&shown)[0];
+    assert!(line["last_seq"].as_u64() >= Some(first.0) && line["partial"] == true, "{shown}");
+    assert_eq!(contents(dir.path()), before);
+}
+
+/// Each kind of damage to each kind of file: read-only tools go on, say what is gone, and change nothing.
+#[test]
+fn damaged_files_are_said_and_left_alone() {
+    let intact = tempfile::tempdir().expect("a folder");
+    let mut source = Source::create(intact.path());
+    let note = "n".repeat(60);
+    for _ in 0..40 {
+        source.insert(&[note.as_str(); 40]);
+        source.flush();
+    }
+    source.close_store();
+    let segments: Vec<_> =
+        contents(&intact.path().join("log")).into_keys().filter(|p| p.extension().is_some()).collect();
+    assert!(segments.len() >= 3, "{segments:?}");
+    let name = |at: usize| format!("log/{}", segments[at].file_name().expect("a name").to_string_lossy());
+    type Harm = fn(&Path);
+    let zero: Harm = |path| {
+        let len = path.metadata().expect("a file").len();
+        std::fs::write(path, vec![0; len as usize]).expect("a file");
+    };
+    let cut: Harm = |path| {
+        let bytes = std::fs::read(path).expect("a file");
+        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("a file");
+    };
+    let flip: Harm = |path| {
+        let mut bytes = std::fs::read(path).expect("a file");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        std::fs::write(path, bytes).expect("a file");
+    };
+    let remove: Harm = |path| std::fs::remove_file(path).expect("a file");
+    for (file, harms, code) in [
+        // What a reader goes by besides the segments is only a shortcut; what it stands for is said again by them.
+        ("log/mark".to_owned(), [zero, cut, flip, remove], 0),
+        (name(1), [zero, cut, flip, remove], 4),
+    ] {
+        for (number, harm) in harms.into_iter().enumerate() {
+            let dir = tempfile::tempdir().expect("a folder");
+            support::copy(intact.path(), dir.path());
+            harm(&dir.path().join(&file));
+            let before = contents(dir.path());
+            let ran = dump(dir.path(), &["--format", "rows"]);
+            assert_eq!(ran.code, code, "{file} {number}: {} {}", ran.err, ran.out);
+            assert_eq!(ran.out.contains("GAP"), code == 4, "{file} {number}: {}", ran.out);
+            assert!(
+                ran.out.lines().last().is_some_and(|line| line.contains("insert")),
+                "{file} {number}: the end is read"
+            );
+            let ran = dump(dir.path(), &["--verify"]);
+            assert_eq!(ran.code, code, "{file} {number}: {} {}", ran.err, ran.out);
+            if code == 4 {
+                assert!(
+                    ran.out.contains("DAMAGED") && ran.err.contains("the log is damaged in"),
+                    "{file}: {}",
+                    ran.err
+                );
+            }
+            assert_eq!(contents(dir.path()), before, "{file} {number}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_store_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     assert!(dump(dir.path(), &[]).refused(2).contains("no relay store at"));

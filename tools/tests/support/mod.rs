@@ -13,7 +13,7 @@ use std::time::Duration;
 use binlog_rows::{Col, Image, format_description, gtid, image, int, le, query, rows, table_map, text, varchar, xid};
 use relay::binlog::event::{EventHeader, EventType};
 use relay::log::{Checkpoint, ContextWriter, SourcePosition, kind};
-use relay_store::{Appender, BlockContext, Codec, Commit, Store, StoreOptions};
+use relay_store::{Appender, BlockContext, Codec, Commit, Retention, Seq, Store, StoreOptions};
 
 pub const UUID: [u8; 16] =
     [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
@@ -243,6 +243,39 @@ pub fn sample(dir: &Path) {
     source.rows(30, 10, &orders(), &[order(5, "seen")]);
     source.commit();
     source.close_store();
+}
+
+/// A stopped log whose front retention took; gives its first seq.
+pub fn trimmed(dir: &Path) -> Seq {
+    let mut source = Source::create(dir);
+    let note = "n".repeat(60);
+    while source.store.segments().len() < 5 {
+        source.insert(&[note.as_str(); 40]);
+        source.flush();
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while source.store.positions().first_seq == Seq(1) {
+        assert!(std::time::Instant::now() < deadline, "nothing was trimmed");
+        source.store.set_retention(Retention { max_bytes: Some(150_000), ..Retention::default() });
+        source.flush();
+    }
+    let first = source.store.positions().first_seq;
+    source.close_store();
+    first
+}
+
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, target).expect("a copy");
+        }
+    }
 }
 
 /// Held while a process is started and while a store is opened. A child has the files of its parent until it runs its
