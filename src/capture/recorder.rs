@@ -34,6 +34,8 @@ use crate::selection::TablePatterns;
 const STATEMENT_END: u8 = 0x01;
 /// Table id of a rows event without rows, which only ends a statement.
 const NO_TABLE: u64 = 0x00FF_FFFF;
+/// A prepared range with rows has at least so many entries before its last one: XA START or the GTID event, a map, rows.
+const ENTRIES_BEFORE_XA_PREPARE: u64 = 3;
 /// Entry flags of events that came out of compressed ones.
 const UNPACKED: u8 = flag::UNPACKED | flag::NO_CHECKSUM;
 
@@ -785,6 +787,10 @@ impl Recorder {
     ) -> Result<Taken, EventError> {
         let key = xid.key();
         if let Some(range) = self.appender.prepared().into_iter().find(|range| range.xid == key) {
+            if range.last.0 - range.first.0 < ENTRIES_BEFORE_XA_PREPARE {
+                self.commit(time_us, Some(&key));
+                return Ok(Taken::Done);
+            }
             self.log_held()?;
             // The copies come before this event and take their indexes first.
             self.transaction.next_index = received.tx_index;

@@ -244,6 +244,20 @@ async fn what_is_not_selected_leaves_no_entries_but_moves_the_checkpoint() {
 }
 
 #[tokio::test]
+async fn an_xa_transaction_without_selected_rows_leaves_nothing_to_see() {
+    let mut relay = Relay::by_gtid();
+    relay.tables = TablePatterns::parse(&["shop.orders"]).expect("patterns");
+    let mut script = Script::new();
+    script.gtid().query("XA START X'7831',X'',1").map(8, "items").rows(8, &[1], true);
+    script.query("XA END X'7831',X'',1").xa_prepare("x1", false);
+    script.gtid().query("XA COMMIT X'7831',X'',1");
+    relay.life(&script, usize::MAX).await;
+    assert!(relay.visible().is_empty(), "{:?}", types(&relay.visible()));
+    assert_eq!(relay.checkpoint().gtids, SourcePosition::MySqlGtid(format!("{UUID_TEXT}:1-2")));
+    assert!(relay.store.appender().expect("the only appender").prepared().is_empty());
+}
+
+#[tokio::test]
 async fn a_log_that_only_rotates_moves_the_checkpoint() {
     let relay = Relay::by_file();
     let mut script = Script::new();
