@@ -79,3 +79,9 @@ fn rows_are_read_right_while_mysql_changes_between_full_and_minimal_metadata() {
     a_start_before_the_setting(&servers.mysql97());
     workload_under(&servers.mysql97(), Flavour::MySql97, &["MINIMAL", "FULL"]);
 }
+
+#[test]
+fn rows_are_read_right_while_mariadb_changes_what_its_table_maps_say() {
+    let servers = own("metadata-mariadb", &["mariadb"]);
+    workload_under(&servers.mariadb(), Flavour::MariaDb, &["NO_LOG", "MINIMAL", "FULL"]);
+}
