@@ -76,7 +76,7 @@ impl Follow<'_> {
                 return Ok(false);
             }
         }
-        if !recorder.is_idle() {
+        if !recorder.has_checkpoint() {
             // Without the head that says what came before it; its first commit is the first checkpoint.
             return Ok(true);
         }

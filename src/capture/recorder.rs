@@ -114,6 +114,8 @@ pub(super) struct Recorder {
     /// A server that searches by GTID sends the heads of older files first. Until the stream has passed the place of
     /// the checkpoint, or brings something new, the checkpoint stays where it is.
     floor: Option<(String, u64)>,
+    /// The checkpoint of a new log whose begin the stream has not reached.
+    withheld: Option<Vec<u8>>,
 }
 
 impl Recorder {
@@ -160,6 +162,7 @@ impl Recorder {
             ended: Ended::default(),
             newest_us: None,
             floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
+            withheld: None,
         };
         // What was read at the start must not be taken for the work of the first statement of the stream.
         recorder.collect_versions();
@@ -198,9 +201,15 @@ impl Recorder {
         self.group.is_idle()
     }
 
-    /// Whether the log has a checkpoint, or a transaction has begun without one.
+    /// Whether the log has a checkpoint.
+    pub(super) fn has_checkpoint(&self) -> bool {
+        self.appender.checkpoint().is_some()
+    }
+
+    /// Whether the log has a checkpoint, or cannot have one yet: a transaction has begun without one, or the stream begins
+    /// before the place that the settings name.
     pub(super) fn has_begun(&self) -> bool {
-        self.appender.checkpoint().is_some() || !self.is_idle()
+        self.has_checkpoint() || !self.is_idle() || self.is_before_log()
     }
 
     /// File and position of the last event's end.
@@ -321,7 +330,7 @@ impl Recorder {
                 self.transaction.text.push(received, event.raw);
             }
             Action::Begin => {
-                self.transaction.known = self.passes_over(received.source_pos - u64::from(event.header.event_len));
+                self.enter(received.source_pos - u64::from(event.header.event_len));
                 self.transaction.held.push(received, event.raw);
             }
             Action::Hold => self.transaction.held.push(received, event.raw),
@@ -351,7 +360,7 @@ impl Recorder {
         self.transaction.take_index();
         self.transaction.id = announcement.id;
         self.transaction.commit_us = announcement.commit_us;
-        self.transaction.known = self.passes_over(received.source_pos - u64::from(event.header.event_len));
+        self.enter(received.source_pos - u64::from(event.header.event_len));
         self.transaction.held.push(received, event.raw);
         Ok(Taken::Done)
     }
@@ -386,7 +395,17 @@ impl Recorder {
         (self.executed, self.awaits_head) = (executed, false);
     }
 
-    /// A group begins: whether all of it is to be counted and passed over.
+    /// A group begins at `start`.
+    fn enter(&mut self, start: u64) {
+        self.transaction.known = self.passes_over(start);
+        // Without a commit time in its first event, only its end tells whether it is of a time before the log.
+        let decided = self.transaction.commit_us.is_some() || matches!(self.point.skip, None | Some(Skip::UpTo(_)));
+        if !self.transaction.known && decided {
+            self.begin_log();
+        }
+    }
+
+    /// Whether all of a group that begins at `start` is to be counted and passed over.
     fn passes_over(&self, start: u64) -> bool {
         if self.executed.contains(&self.transaction.id) {
             return true;
@@ -412,7 +431,32 @@ impl Recorder {
             self.floor = None;
         }
         let checkpoint = self.checkpoint().encode();
-        self.appender.advance(&checkpoint);
+        if self.is_before_log() {
+            self.withheld = Some(checkpoint);
+        } else {
+            self.appender.advance(&checkpoint);
+        }
+    }
+
+    /// Whether a new log is to begin further on. Nothing is handed over until then: from a checkpoint the stream would go
+    /// on at once, and not at the place that the settings name.
+    fn is_before_log(&self) -> bool {
+        self.appender.checkpoint().is_none()
+            && match self.point.skip {
+                Some(Skip::UpTo(offset)) => self.place.position() < offset,
+                Some(Skip::CommittedBefore(_)) => true,
+                None => false,
+            }
+    }
+
+    /// The first transaction of a new log comes: what lies before it is where the log begins.
+    fn begin_log(&mut self) {
+        if matches!(self.point.skip, Some(Skip::CommittedBefore(_))) {
+            self.point.skip = None;
+        }
+        if let Some(checkpoint) = self.withheld.take().filter(|_| self.appender.checkpoint().is_none()) {
+            self.appender.advance(&checkpoint);
+        }
     }
 
     fn format_description(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {
@@ -758,7 +802,11 @@ impl Recorder {
         self.executed.add(&self.transaction.id);
         self.floor = None;
         let checkpoint = self.checkpoint().encode();
-        self.appender.commit(Commit { checkpoint: &checkpoint, commit_time_us, forget_prepared });
+        if self.appender.open_transaction().is_none() && forget_prepared.is_none() && self.is_before_log() {
+            self.withheld = Some(checkpoint);
+        } else {
+            self.appender.commit(Commit { checkpoint: &checkpoint, commit_time_us, forget_prepared });
+        }
         if self.versions.is_empty() {
             self.retired.drain(..).for_each(|id| self.appender.retire_schema(id));
         }

@@ -26,3 +26,4 @@ mod servers;
 mod source;
 mod trimmed;
 mod wire;
+mod young;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use relay_store::EntryHeader;
 
 use super::*;
+use crate::capture::position::Skip;
 use crate::capture::{CaptureContext, run};
 use crate::config::Config;
 use crate::failure::{Class, Exit, Failure};
@@ -161,6 +162,74 @@ async fn addresses_from_where_a_young_log_begins_lead_to_its_first_transaction()
     for after in [format!("gtid:{}", set(7)), format!("file:{}:99999", file_name(1))] {
         assert!(matches!(at(&after), Err(ResolveError::AfterEnd { .. })), "{after}: {:?}", at(&after));
     }
+}
+
+/// One life of a log that is to begin behind `skip` of the first file, until the stream breaks before event `cut`.
+async fn life_behind(relay: &Relay, script: &Script, skip: Skip, cut: usize) {
+    if relay.store.appender().expect("the only appender").checkpoint().is_some() {
+        relay.life(script, cut).await;
+        return;
+    }
+    let from = DumpFrom::File { file: file_name(1), position: 4 };
+    let (covered, reason) = (Covered::AtFileStart, Reason::FirstStart);
+    let point = ResumePoint { from, covered, skip: Some(skip), reason, expected_file: None };
+    let start = Start {
+        point,
+        checkpoint: None,
+        server: UUID_TEXT.into(),
+        checksum: true,
+        history: relay.history(),
+        reading: None,
+        partial_images: false,
+    };
+    let appender = relay.store.appender().expect("the only appender");
+    let recorder = Recorder::new(appender, relay.tables.clone(), start).expect("our set");
+    let mut stream = script.serve_from(&file_name(1), 4, cut);
+    relay.follow(&mut stream, recorder).await;
+}
+
+/// The first entry that deliveries see.
+fn first_visible(relay: &Relay) -> Seq {
+    let (mut reader, mut from) = (relay.store.reader(), Seq(1));
+    loop {
+        let Read::Block(raw) = reader.read(from).expect("readable") else { panic!("nothing is visible") };
+        from = raw.last_seq().next();
+        if let Some(entry) = raw.decode().expect("whole").entries().next() {
+            return entry.seq;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_to_begin_later_begins_there_after_every_cut() {
+    let (mut script, end) = script();
+    script.transaction(7, "orders", &[&[3]]).transaction(7, "orders", &[&[4]]);
+    for cut in 0..script.events.len() + 2 {
+        let relay = Relay::by_gtid();
+        life_behind(&relay, &script, Skip::UpTo(end), cut).await;
+        life_behind(&relay, &script, Skip::UpTo(end), usize::MAX).await;
+        let seen = relay.visible();
+        assert_eq!(types(&seen), ["GTID", "QUERY", "TABLE_MAP", "WRITE_ROWS", "XID"].repeat(2), "cut {cut}");
+        assert_eq!(relay.checkpoint().gtids, SourcePosition::MySqlGtid(set(4)), "cut {cut}");
+        let at = |address: String| address.parse::<Address>().expect("an address").resolve(&relay.store);
+        // What a cut life had of it was abandoned.
+        let first = first_visible(&relay);
+        assert_eq!(at(format!("gtid:{}", set(2))).expect("where it begins"), first, "cut {cut}");
+        assert!(matches!(at(format!("gtid:{}", set(1))), Err(ResolveError::BeforeStart { .. })), "cut {cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_to_begin_at_a_time_has_no_checkpoint_until_then() {
+    let (script, _) = script();
+    let second = i64::from(script::TIME) * 1_000_000;
+    let relay = Relay::by_gtid();
+    life_behind(&relay, &script, Skip::CommittedBefore(second + 1), usize::MAX).await;
+    assert!(relay.visible().is_empty());
+    assert!(relay.store.checkpoint().is_none(), "the time is looked for again");
+    life_behind(&relay, &script, Skip::CommittedBefore(second), usize::MAX).await;
+    assert_eq!(relay.visible().len(), 2 * 5, "both are of that time");
+    assert_eq!(relay.checkpoint().gtids, SourcePosition::MySqlGtid(set(2)));
 }
 
 #[tokio::test]
