@@ -52,7 +52,7 @@ pub enum Kind {
     Erase,
     /// TRUNCATE TABLE, and DELETE of a whole table.
     Truncate,
-    /// Anything else: databases, views, routines, accounts.
+    /// Anything else of a schema: itself, views, routines.
     Query,
 }
 
@@ -155,6 +155,12 @@ impl Ddl {
         Self { items: vec![item], effects: Vec::new(), temporary: false }
     }
 
+    /// A statement about accounts is of no schema, whatever its session's was. It may hold a password's hash, so it must
+    /// not pass for one.
+    fn of_accounts() -> Self {
+        Self { items: Vec::new(), effects: Vec::new(), temporary: false }
+    }
+
     /// Turns the names of schemas and tables to lower case, for servers that do.
     pub fn fold_names(&mut self) {
         let fold = |name: &mut ObjectName| {
@@ -250,6 +256,9 @@ pub fn parse(sql: &str, default_database: &str) -> Result<Ddl, Box<Unparsed>> {
 }
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
+    if is_about_accounts(cursor.clone()) {
+        return Ok(Ddl::of_accounts());
+    }
     if cursor.take("CREATE") {
         return create(cursor);
     }
@@ -275,6 +284,18 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
         }
     }
     Ok(Ddl::other(cursor.default_database(), ""))
+}
+
+/// GRANT, REVOKE, SET PASSWORD and SET DEFAULT ROLE, and what makes, changes, renames and drops users and roles.
+fn is_about_accounts(mut cursor: Cursor<'_>) -> bool {
+    if cursor.take_any(&["GRANT", "REVOKE", "SET"]) {
+        return true;
+    }
+    if !cursor.take_any(&["CREATE", "ALTER", "DROP", "RENAME"]) {
+        return false;
+    }
+    cursor.take_all(&["OR", "REPLACE"]);
+    cursor.sees("USER") || cursor.sees("ROLE")
 }
 
 fn create(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {

@@ -65,11 +65,33 @@ fn kinds_and_names_are_those_of_canal() {
         ("ALTER DATABASE DEFAULT CHARACTER SET utf8mb4", "QUERY", "shop."),
         ("CREATE DEFINER=`root`@`%` VIEW other.v AS SELECT 1", "QUERY", "other."),
         ("CREATE DEFINER=`root`@`localhost` PROCEDURE p() BEGIN SELECT 'it''s'; END", "QUERY", "shop."),
-        ("GRANT ALL ON shop.* TO 'u'@'%'", "QUERY", "shop."),
         ("", "QUERY", "shop."),
     ] {
         assert_eq!(items(sql), [(kind, target.to_owned())], "{sql}");
     }
+}
+
+/// They came out as statements of their session's schema, with the password's hash.
+#[test]
+fn statements_about_accounts_are_of_no_schema() {
+    for sql in [
+        "GRANT ALL ON shop.* TO 'u'@'%'",
+        "GRANT SELECT ON orders TO u IDENTIFIED BY PASSWORD '*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4'",
+        "REVOKE SELECT ON orders FROM u",
+        "CREATE USER 'u'@'%' IDENTIFIED WITH 'caching_sha2_password' AS '$A$005$hash'",
+        "/* app */ create or replace user u identified by 'x'",
+        "CREATE ROLE r",
+        "ALTER USER IF EXISTS u IDENTIFIED BY 'x'",
+        "DROP USER u, v",
+        "DROP ROLE r",
+        "RENAME USER u TO v",
+        "SET PASSWORD FOR `u`@`%`='*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4'",
+        "SET DEFAULT ROLE r FOR u",
+    ] {
+        assert_eq!(read(sql), Ddl { items: vec![], effects: vec![], temporary: false }, "{sql}");
+    }
+    assert_eq!(items("CREATE TABLE user (id int)"), [("CREATE", "shop.user".to_owned())]);
+    assert_eq!(items("ALTER TABLE `user` ADD role int"), [("ALTER", "shop.user".to_owned())]);
 }
 
 #[test]

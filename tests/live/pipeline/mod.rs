@@ -1,6 +1,7 @@
 //! The whole pipeline: a random workload on a real server, through the log, into a real Kafka, read by a client that
 //! nobody here wrote, replayed into tables and compared with the source.
 
+mod accounts;
 mod columns;
 mod compressed;
 mod failover;
