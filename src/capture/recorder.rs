@@ -3,30 +3,38 @@
 //!
 //! IMPORTANT: the checkpoint handed to the store with a commit covers exactly the transactions that ended so far. To
 //! hand it over earlier, at the GTID event, would lose a transaction that a crash cuts off.
+//!
+//! | look in | for |
+//! |---|---|
+//! | here | one event's way, from its bytes to the end of its group |
+//! | `begin.rs` | where a new log begins, and how far its checkpoint may follow until then |
+//! | `control.rs` | events outside of transactions: heads of files, rotations, heartbeats |
+//! | `rows.rs` | table maps and rows |
+//! | `statement.rs` | statements, and the definitions that they make |
+//! | `prepared.rs` | the commit of prepared XA rows |
 
-use relay_store::{Appender, BlockContext, Commit, Entry, EntryHeader, PreparedRange, SchemaVersion, Seq};
+mod begin;
+mod control;
+mod prepared;
+mod rows;
+mod statement;
 
-use super::continuity::{Continuity, HeartbeatPosition};
+use relay_store::{Appender, BlockContext, Commit, EntryHeader, PreparedRange, Seq};
+
+use super::continuity::Continuity;
 use super::error::{CaptureError, EventError};
 use super::executed::Executed;
 use super::group::{Action, Close, Group, Signal};
-use super::position::{Covered, ResumePoint, Skip};
-use super::scene::{self, MapHead, Scene};
-use super::schema_history::{Concerns, SchemaHistory, StatementContext};
+use super::position::{Covered, ResumePoint};
+use super::scene::Scene;
+use super::schema_history::SchemaHistory;
 use super::schema_reading::Reading;
 use super::signal;
-use super::statement::Xid;
 use super::stream::DumpFrom;
 use super::transaction::{Received, Transaction};
 use super::unpack::{PayloadReader, inflate_mariadb};
-use crate::binlog::RowsHead;
-use crate::binlog::event::{
-    Checksum, Event, EventHeader, EventType, FormatDescription, Heartbeat, MariadbGtidList, Query, Rotate,
-};
-use crate::binlog::gtid::{DomainGtid, GtidParseError, GtidSet, MariadbPosition};
-use crate::binlog::rows::ColumnSet;
-use crate::binlog::table_map::TableMap;
-use crate::change::charset::Charset;
+use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription};
+use crate::binlog::gtid::{GtidParseError, GtidSet, MariadbPosition};
 use crate::log::{Checkpoint, TableDefinition, flag, kind};
 use crate::selection::TablePatterns;
 
@@ -117,7 +125,6 @@ pub(super) struct Recorder {
     /// The checkpoint of a new log whose begin the stream has not reached.
     withheld: Option<Vec<u8>>,
 }
-
 impl Recorder {
     /// At the start of a dump.
     ///
@@ -365,326 +372,6 @@ impl Recorder {
         Ok(Taken::Done)
     }
 
-    /// An event that has no part in any transaction. Between groups the checkpoint follows it.
-    fn apart(&mut self, event: &Event<'_>) -> Result<Taken, EventError> {
-        let kind = event.header.event_type;
-        let harmless = matches!(kind, EventType::STOP | EventType::PREVIOUS_GTIDS | EventType::MARIADB_GTID_LIST);
-        if !harmless && !event.header.is_ignorable() {
-            return Err(EventError::Unknown);
-        }
-        if self.awaits_head {
-            match kind {
-                EventType::PREVIOUS_GTIDS => self.begin_with(Executed::MySql(GtidSet::from_previous_gtids(event)?)),
-                EventType::MARIADB_GTID_LIST => {
-                    let mut position = MariadbPosition::new();
-                    let list = MariadbGtidList::parse(event)?;
-                    // Of a domain the newest comes last.
-                    list.iter()
-                        .for_each(|(domain, server_id, seq)| position.add(DomainGtid { domain, server_id, seq }));
-                    self.begin_with(Executed::MariaDb(position));
-                }
-                _ => {}
-            }
-        }
-        self.advance_when_idle();
-        Ok(Taken::Done)
-    }
-
-    /// What is executed where the stream begins.
-    fn begin_with(&mut self, executed: Executed) {
-        (self.executed, self.awaits_head) = (executed, false);
-    }
-
-    /// A group begins at `start`.
-    fn enter(&mut self, start: u64) {
-        self.transaction.known = self.passes_over(start);
-        // Without a commit time in its first event, only its end tells whether it is of a time before the log.
-        let decided = self.transaction.commit_us.is_some() || matches!(self.point.skip, None | Some(Skip::UpTo(_)));
-        if !self.transaction.known && decided {
-            self.begin_log();
-        }
-    }
-
-    /// Whether all of a group that begins at `start` is to be counted and passed over.
-    fn passes_over(&self, start: u64) -> bool {
-        if self.executed.contains(&self.transaction.id) {
-            return true;
-        }
-        match self.point.skip {
-            Some(Skip::UpTo(offset)) => start < offset,
-            Some(Skip::CommittedBefore(us)) => {
-                self.transaction.commit_us.is_some_and(|commit_us| i128::from(commit_us) < i128::from(us))
-            }
-            None => false,
-        }
-    }
-
-    fn advance_when_idle(&mut self) {
-        if !self.group.is_idle() || self.awaits_head {
-            return;
-        }
-        self.pass_reading();
-        if let Some((file, position)) = &self.floor {
-            if self.place.file() != file || self.place.position() < *position {
-                return;
-            }
-            self.floor = None;
-        }
-        let checkpoint = self.checkpoint().encode();
-        if self.is_before_log() {
-            self.withheld = Some(checkpoint);
-        } else {
-            self.appender.advance(&checkpoint);
-        }
-    }
-
-    /// Whether a new log is to begin further on. Nothing is handed over until then: from a checkpoint the stream would go
-    /// on at once, and not at the place that the settings name.
-    fn is_before_log(&self) -> bool {
-        self.appender.checkpoint().is_none()
-            && match self.point.skip {
-                Some(Skip::UpTo(offset)) => self.place.position() < offset,
-                Some(Skip::CommittedBefore(_)) => true,
-                None => false,
-            }
-    }
-
-    /// The first transaction of a new log comes: what lies before it is where the log begins.
-    fn begin_log(&mut self) {
-        if matches!(self.point.skip, Some(Skip::CommittedBefore(_))) {
-            self.point.skip = None;
-        }
-        if let Some(checkpoint) = self.withheld.take().filter(|_| self.appender.checkpoint().is_none()) {
-            self.appender.advance(&checkpoint);
-        }
-    }
-
-    fn format_description(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {
-        let format = FormatDescription::parse(raw)?;
-        Event::verify(raw, format.checksum)?;
-        if !header.is_artificial() {
-            let idle = self.group.is_idle();
-            // The file of a server that crashed may end inside a transaction; this begins the next one.
-            if self.group.step(Signal::FileBegins)? == Action::Cut {
-                self.discard();
-            }
-            self.place.event(header.event_len, header.log_pos, idle)?;
-        }
-        self.point.confirm_file(self.place.file(), header.timestamp)?;
-        self.checksum = format.checksum;
-        self.format = Some(format);
-        self.file_created = header.timestamp;
-        self.format_raw.clear();
-        self.format_raw.extend_from_slice(raw);
-        if self.scene.set_file(self.place.file(), raw) {
-            self.appender.seal();
-        }
-        self.scene.forget_tables();
-        if !header.is_artificial() {
-            self.advance_when_idle();
-        }
-        Ok(Taken::Done)
-    }
-
-    fn rotate(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {
-        let checksum = match header.is_artificial() {
-            // Made up for the dump, it carries a checksum or not whatever the file has: its own four bytes tell.
-            true if Event::verify(raw, Checksum::Crc32).is_ok() => Checksum::Crc32,
-            true => Checksum::None,
-            false => self.checksum,
-        };
-        Event::verify(raw, checksum)?;
-        let event = Event::parse(raw, checksum)?;
-        let rotate = Rotate::parse(&event)?;
-        let name = crate::binlog::DecodeError::NotUtf8 { what: "binlog file name" };
-        let file = std::str::from_utf8(rotate.file).map_err(|_| name)?;
-        if !header.is_artificial() {
-            self.place.event(header.event_len, header.log_pos, self.group.is_idle())?;
-        }
-        // A dump from beyond 4 GiB begins at the file's start; what lies before the place is left out by the stream.
-        let left_out =
-            self.place.file() == file && self.place.position() > u64::from(u32::MAX) && header.is_artificial();
-        if !left_out {
-            if self.place.file() != file && matches!(self.point.skip, Some(Skip::UpTo(_))) && self.format.is_some() {
-                self.point.skip = None;
-            }
-            self.place.rotate(file, rotate.position);
-        }
-        if self.appender.checkpoint().is_none() {
-            // A new log: where it begins, so that a crash before its first commit does not begin it later.
-            self.advance_when_idle();
-        }
-        Ok(Taken::Done)
-    }
-
-    fn heartbeat(&mut self, event: &Event<'_>) -> Result<Taken, EventError> {
-        let heartbeat = Heartbeat::parse(event)?;
-        if !self.group.is_idle() {
-            return Ok(Taken::Done);
-        }
-        let file = String::from_utf8_lossy(heartbeat.file);
-        if self.place.heartbeat(&file, HeartbeatPosition::of(&heartbeat)) {
-            self.advance_when_idle();
-        }
-        Ok(Taken::Heartbeat)
-    }
-
-    fn short_table_ids(&self) -> bool {
-        let format = self.format.as_ref();
-        format.and_then(|f| f.post_header_len(EventType::TABLE_MAP)) == Some(6)
-    }
-
-    fn table_map(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
-        let head = MapHead::read(event.body, self.short_table_ids())?;
-        let (selected, schema) = match self.scene.known(head.table_id, event.body) {
-            Some(known) => known,
-            None => {
-                let (database, table) = head.names();
-                let selected = self.selection.matches(&database, &table);
-                if selected && self.needs_search(&database, &table, event) {
-                    return Err(EventError::ColumnsNotNamed(format!("{database}.{table}")));
-                }
-                let schema = if selected { self.history.version(&database, &table) } else { None };
-                self.scene.learn(head.table_id, event.body, selected, schema);
-                (selected, schema)
-            }
-        };
-        if !selected {
-            return Ok(());
-        }
-        self.log_text()?;
-        self.log_map(head.table_id, schema, event.raw, received)
-    }
-
-    /// Whether the table can be read only by a definition of which it is not known, because nobody looked, whether it
-    /// holds here.
-    fn needs_search(&self, database: &str, table: &str, event: &Event<'_>) -> bool {
-        self.reading.as_ref().is_some_and(|reading| !reading.searched)
-            && self.history.is_table_ahead(database, table)
-            && self.format.as_ref().is_some_and(|format| TableMap::parse(event, format).is_ok_and(|map| !map.full))
-    }
-
-    fn log_map(
-        &mut self,
-        table_id: u64,
-        schema: Option<u64>,
-        raw: &[u8],
-        mut received: Received,
-    ) -> Result<(), EventError> {
-        self.log_held()?;
-        if let Some(id) = schema {
-            self.put_versions()?;
-            self.appender.needs_schema(id);
-        }
-        let (flags, tail, length) = scene::schema_tail(schema);
-        received.flags |= flags;
-        let parts = [raw, &tail[..length]];
-        append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &parts)?;
-        self.scene.put_in_force(table_id, received.flags, &parts);
-        Ok(())
-    }
-
-    fn rows(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
-        let short = self.short_table_ids();
-        let table_id = scene::table_id(event.body, short)?;
-        let flags = event.body.get(if short { 4 } else { 6 }).copied().unwrap_or(0);
-        match self.scene.is_selected(table_id) {
-            Some(true) => {
-                if !self.partial_images {
-                    self.refuse_partial_images(event)?;
-                }
-                append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[event.raw])?;
-                self.transaction.rows_logged += 1;
-            }
-            Some(false) => {}
-            None if table_id == NO_TABLE => {}
-            None => return Err(EventError::NoTableMap(table_id)),
-        }
-        if flags & STATEMENT_END != 0 {
-            self.scene.end_statement();
-            self.transaction.text.clear();
-        }
-        Ok(())
-    }
-
-    /// A session may log less of a row than the server's setting says, which is all that the precheck sees.
-    fn refuse_partial_images(&self, event: &Event<'_>) -> Result<(), EventError> {
-        let head = RowsHead::parse(event, self.format.as_ref().ok_or(EventError::BeforeFormat)?)?;
-        let whole = |columns: Option<ColumnSet<'_>>| columns.is_none_or(|columns| columns.is_full());
-        if whole(head.columns_before()) && whole(head.columns_after()) { Ok(()) } else { Err(EventError::PartialImage) }
-    }
-
-    /// A statement inside a transaction or alone in its group: into the history of definitions, and into the log when it
-    /// may matter to a kept table. Versions that it makes go with its entry.
-    fn statement(&mut self, event: &Event<'_>, received: Received) -> Result<(), EventError> {
-        if self.executed.contains(&self.transaction.id) {
-            return Ok(());
-        }
-        let concerns = self.apply_statement(event)?;
-        self.scene.forget_tables();
-        let made_versions = self.collect_versions();
-        if self.transaction.known || !(made_versions || self.concerns_selected(&concerns)) {
-            return Ok(());
-        }
-        self.keep(event.raw, received)?;
-        self.put_versions()
-    }
-
-    fn apply_statement(&mut self, event: &Event<'_>) -> Result<Concerns, EventError> {
-        let query = Query::parse(event)?;
-        let charset = |id: Option<u16>| id.and_then(|id| Charset::of_collation(id).ok()).filter(|c| !c.is_binary());
-        let client = charset(query.status.charset.map(|c| c.client)).unwrap_or(Charset::UTF8MB4);
-        let of_schema = charset(query.status.database_collation.or(query.status.charset.map(|c| c.server)));
-        let mut scratch = String::new();
-        let statement = StatementContext {
-            sql: client.decode(query.sql, &mut scratch).text,
-            database: &String::from_utf8_lossy(query.schema),
-            charset: of_schema.map(|c| c.name()),
-            during_reading: self.reading.as_ref().is_some_and(|reading| reading.is_within(self.place())),
-        };
-        Ok(self.history.apply(statement))
-    }
-
-    /// Takes over what the history made; whether any of it is of a selected table.
-    fn collect_versions(&mut self) -> bool {
-        let (changed, retired) = self.history.take_changes();
-        let before = self.versions.len();
-        self.versions.extend(changed.into_iter().filter(|d| self.selection.matches(&d.database, &d.table)));
-        self.retired.extend(retired);
-        self.versions.len() > before
-    }
-
-    /// Whether what a statement concerns is selected, as far as that can be told.
-    fn concerns_selected(&self, concerns: &Concerns) -> bool {
-        match concerns {
-            Concerns::Nothing => false,
-            Concerns::Tables(tables) => tables.iter().any(|t| self.selection.matches(&t.database, &t.table)),
-            Concerns::Database(database) => {
-                let named = |(of, _): (&str, &str)| of == database;
-                self.selection.matches(database, "") || self.selection.exact_tables().any(named)
-            }
-            Concerns::Anything => true,
-        }
-    }
-
-    /// Hands the store the versions that wait. Called where an entry has just been, or is about to be, appended.
-    fn put_versions(&mut self) -> Result<(), EventError> {
-        for definition in self.versions.drain(..) {
-            self.appender.put_schema(SchemaVersion { id: definition.id, bytes: definition.encode() })?;
-        }
-        Ok(())
-    }
-
-    /// Between groups: when the stream has passed the place where definitions were read, they hold.
-    fn pass_reading(&mut self) {
-        if self.reading.as_ref().is_some_and(|reading| reading.is_passed(self.place())) {
-            self.reading = None;
-            self.history.reached_reading();
-            self.collect_versions();
-            self.scene.forget_tables();
-        }
-    }
-
     /// Logs an event of the open transaction, and its first events before it.
     fn keep(&mut self, raw: &[u8], received: Received) -> Result<(), EventError> {
         self.log_held()?;
@@ -773,19 +460,6 @@ impl Recorder {
         Ok(Taken::Done)
     }
 
-    /// Whether the log is to begin with a later transaction; with the first one that it does not, that is over, because
-    /// times go back. Servers that do not say at the begin of a transaction when it committed show it only here.
-    fn is_before_start(&mut self, time_us: u64) -> bool {
-        match self.point.skip {
-            Some(Skip::CommittedBefore(us)) if i128::from(time_us) < i128::from(us) => true,
-            Some(Skip::CommittedBefore(_)) => {
-                self.point.skip = None;
-                false
-            }
-            _ => false,
-        }
-    }
-
     /// When the transaction committed, microseconds: as its GTID event says, else the time of its last event; a source
     /// whose clock is ahead does not make it later than its receipt.
     fn commit_time(&self, header: &EventHeader, received_us: u64) -> u64 {
@@ -823,124 +497,6 @@ impl Recorder {
     fn discard(&mut self) {
         self.appender.abandon();
         self.end_transaction();
-    }
-
-    /// XA COMMIT: rows that were prepared come now; without them, what is missing is named.
-    fn commit_prepared(
-        &mut self,
-        xid: &Xid,
-        event: &Event<'_>,
-        received: Received,
-        time_us: u64,
-    ) -> Result<Taken, EventError> {
-        let key = xid.key();
-        if let Some(range) = self.appender.prepared().into_iter().find(|range| range.xid == key) {
-            if range.last.0 - range.first.0 < ENTRIES_BEFORE_XA_PREPARE {
-                self.commit(time_us, Some(&key));
-                return Ok(Taken::Done);
-            }
-            self.log_held()?;
-            // The copies come before this event and take their indexes first.
-            self.transaction.next_index = received.tx_index;
-            return Ok(Taken::Prepared(range));
-        }
-        let note = format!("rows of XA transaction {xid} were prepared before the log begins");
-        self.log_held()?;
-        let received = Received { flags: 0, ..received };
-        append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::GAP_NOTE, received, &[note.as_bytes()])?;
-        let tx_index = self.transaction.take_index();
-        let flags = if self.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
-        self.keep(event.raw, Received { flags, tx_index, ..received })?;
-        self.commit(time_us, None);
-        Ok(Taken::Done)
-    }
-
-    /// Copies entries of a prepared range into the transaction that commits it. `context` is the one of their block.
-    ///
-    /// # Errors
-    /// The log refuses an entry, or one does not decode.
-    pub(super) fn copy_prepared(
-        &mut self,
-        context: &crate::log::Context<'_>,
-        entries: &mut (dyn Iterator<Item = Entry<'_>> + Send),
-    ) -> Result<(), CaptureError> {
-        let (_, format) = context.format_description.unwrap_or((0, &self.format_raw));
-        // A block holds entries of one file only, and these come from the file that they were prepared in.
-        let format = format.to_vec();
-        if self.scene.set_file(context.file, &format) {
-            self.appender.seal();
-        }
-        for entry in entries {
-            self.copy_entry(&entry).map_err(|source| self.locate(source, entry.body))?;
-        }
-        Ok(())
-    }
-
-    fn copy_entry(&mut self, entry: &Entry<'_>) -> Result<(), EventError> {
-        if entry.header.kind != kind::EVENT {
-            return Ok(());
-        }
-        let event_type = EventType(entry.body.get(4).copied().unwrap_or(0));
-        let received = Received {
-            flags: entry.header.flags | flag::COPIED,
-            tx_index: self.transaction.next_index,
-            source_pos: entry.header.source_pos,
-            received_us: entry.header.received_us,
-        };
-        match event_type {
-            EventType::TABLE_MAP => {
-                let (raw, schema) = crate::log::split_event(entry.header.flags, entry.body)
-                    .map_err(|_| crate::binlog::DecodeError::Short { what: "table map entry", needed: 8, left: 0 })?;
-                let body = raw.get(EventHeader::LEN..).unwrap_or_default();
-                let head = MapHead::read(body, false)?;
-                self.transaction.take_index();
-                self.scene.learn(head.table_id, body, true, schema);
-                let received = Received { flags: received.flags & !flag::SCHEMA_ID, ..received };
-                self.log_map(head.table_id, schema, raw, received)
-            }
-            EventType::ROWS_QUERY | EventType::ANNOTATE_ROWS => {
-                self.transaction.take_index();
-                self.keep(entry.body, received)
-            }
-            kind if kind.is_rows() => {
-                self.transaction.take_index();
-                self.keep(entry.body, received)?;
-                if entry.body.get(EventHeader::LEN + 6).is_some_and(|flags| flags & STATEMENT_END != 0) {
-                    self.scene.end_statement();
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends the commit of prepared rows with the event that asked for it.
-    ///
-    /// # Errors
-    /// The log refuses the entry.
-    pub(super) fn finish_prepared(
-        &mut self,
-        range: &PreparedRange,
-        raw: &[u8],
-        received_us: u64,
-    ) -> Result<(), CaptureError> {
-        let finish = |this: &mut Self| {
-            this.scene.forget_tables();
-            let format = std::mem::take(&mut this.format_raw);
-            if this.scene.set_file(this.place.file(), &format) {
-                this.appender.seal();
-            }
-            this.format_raw = format;
-            let event = Event::parse(raw, this.checksum)?;
-            let flags = if this.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
-            let tx_index = this.transaction.take_index();
-            let received = Received { flags, tx_index, source_pos: this.place.position(), received_us };
-            let time_us = this.commit_time(&event.header, received_us);
-            this.keep(raw, received)?;
-            this.commit(time_us, Some(&range.xid));
-            Ok(())
-        };
-        finish(self).map_err(|source| self.locate(source, raw))
     }
 }
 
