@@ -124,15 +124,7 @@ impl Db {
 
     /// Reads one value.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let mut value = Vec::new();
-        for chunk in 0..=u16::MAX {
-            let Some(bytes) = guard("read", || self.db.get(chunk_key(key, chunk)))? else { break };
-            value.extend_from_slice(&bytes);
-            if value.len() > VALUE_BYTES_MAX {
-                return Err(StorageError::damaged(name_of(key), "it is too large"));
-            }
-        }
-        if value.is_empty() { Ok(None) } else { join(key, &value).map(Some) }
+        read(&self.db, key)
     }
 
     /// A second handle for reading from other threads.
@@ -173,16 +165,21 @@ pub(crate) struct MetaReader {
 impl MetaReader {
     /// Reads one value.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let mut value = Vec::new();
-        for chunk in 0..=u16::MAX {
-            let Some(bytes) = guard("read", || self.db.get(chunk_key(key, chunk)))? else { break };
-            value.extend_from_slice(&bytes);
-            if value.len() > VALUE_BYTES_MAX {
-                return Err(StorageError::damaged(name_of(key), "it is too large"));
-            }
-        }
-        if value.is_empty() { Ok(None) } else { join(key, &value).map(Some) }
+        read(&self.db, key)
     }
+}
+
+/// Reads one value, chunk by chunk.
+fn read(db: &sled::Db, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    let mut value = Vec::new();
+    for chunk in 0..=u16::MAX {
+        let Some(bytes) = guard("read", || db.get(chunk_key(key, chunk)))? else { break };
+        value.extend_from_slice(&bytes);
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(StorageError::damaged(name_of(key), "it is too large"));
+        }
+    }
+    if value.is_empty() { Ok(None) } else { join(key, &value).map(Some) }
 }
 
 fn put_chunks(batch: &mut sled::Batch, key: &[u8], value: &[u8]) -> u16 {
