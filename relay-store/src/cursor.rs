@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::durable::lock;
 use crate::error::{AppendError, CursorError};
+use crate::gap::{Gap, GapReason};
 use crate::meta::cursor::{CursorRecord, ParkedRecord};
 use crate::options::{Lagging, OPAQUE_BYTES_MAX};
-use crate::read::{Gap, GapReason};
 use crate::seq::{CursorEpoch, Seq};
 use crate::shared::Shared;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::read::Gap;
+use crate::gap::Gap;
 use crate::seq::{CursorEpoch, Seq};
 
 /// The disk or sled refused an operation.

@@ -30,6 +30,7 @@
 //! | `block.rs`, `segment/`, `bounded.rs` | bytes |
 //! | `meta/` | what sled holds |
 //! | `read.rs`, `view.rs`, `read_only.rs` | reading, here and in another process |
+//! | `gap.rs` | what cannot be read, and why |
 //! | `address.rs` | how a time address is resolved |
 //! | `cursor.rs`, `snapshot.rs` | the sinks' places |
 //! | `retention.rs`, `trim.rs` | what goes, and how it goes |
@@ -49,6 +50,7 @@ mod end;
 mod entry;
 mod error;
 mod format;
+mod gap;
 mod lockfile;
 mod meta;
 mod options;
@@ -78,13 +80,14 @@ pub use durable::{Durable, Wait};
 pub use end::PreparedRange;
 pub use entry::{ENTRY_BYTES_MAX, Entry, EntryHeader, SOURCE_POS_MAX, kind};
 pub use error::{AppendError, CursorError, OpenError, Poisoned, ReadError, StorageError};
+pub use gap::{Damage, Gap, GapReason};
 pub use meta::schema::SchemaVersion;
 pub use options::{Codec, Lagging, OPAQUE_BYTES_MAX, Retention, StoreOptions};
-pub use read::{Block, Gap, GapReason, MarkedEntry, RawBlock, Read, Reader};
+pub use read::{Block, MarkedEntry, RawBlock, Read, Reader};
 pub use read_only::ReadOnlyLog;
 pub use seq::{CursorEpoch, LogEpoch, Seq};
 pub use snapshot::{CursorSnapshot, cursor_snapshot};
 pub use stats::{DiskFull, Oversized, SYNC_BOUNDS_US, StoreStats};
 pub use store::{OpenReport, Store};
 pub use verify::{Progress, VerifyReport};
-pub use view::{Damage, Positions, SegmentInfo};
+pub use view::{Positions, SegmentInfo};

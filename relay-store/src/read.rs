@@ -1,61 +1,23 @@
 //! The reader: blocks from any seq on, following the tail, never beyond what is visible.
 
+mod block;
+
 use std::sync::Arc;
 
-use crate::block::{self, BlockKind, Closing};
+use crate::block::{BlockKind, decode_payload};
 use crate::end::PreparedRange;
-use crate::entry::{Entry, decode_entry, kind};
 use crate::error::{ReadError, StorageError};
+use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::db::MetaReader;
 use crate::meta::schema::{self, SchemaRecord};
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::{BlockHead, BlockReadError, SegmentFile};
 use crate::segment::scan::Depth;
 use crate::segment::{path, scan};
-use crate::seq::{LogEpoch, Seq};
-use crate::view::{Damage, LogView};
+use crate::seq::Seq;
+use crate::view::LogView;
 
-/// A range of seqs that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    /// First seq that cannot be read.
-    pub first: Seq,
-    /// Inclusive.
-    pub last: Seq,
-    /// Why.
-    pub reason: GapReason,
-}
-
-/// Why a range cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GapReason {
-    /// Retention took it.
-    Trimmed,
-    /// It was durable once, and the log's end was lost with it; its transactions were read from the source again.
-    LostEnd,
-    /// It does not verify.
-    Damaged {
-        /// First seq of the segment.
-        segment: Seq,
-        /// Where in its file.
-        offset: u64,
-        /// What is wrong.
-        what: String,
-    },
-}
-
-impl std::fmt::Display for Gap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "seq {} to {}: ", self.first, self.last)?;
-        match &self.reason {
-            GapReason::Trimmed => write!(f, "trimmed by retention"),
-            GapReason::LostEnd => write!(f, "lost at the log's end"),
-            GapReason::Damaged { segment, offset, what } => {
-                write!(f, "damaged in segment {:020}.seg at offset {offset}: {what}", segment.0)
-            }
-        }
-    }
-}
+pub use block::{Block, MarkedEntry, RawBlock};
 
 /// What a read gives.
 #[derive(Debug)]
@@ -66,168 +28,6 @@ pub enum Read {
     Gap(Gap),
     /// Nothing visible from there on yet.
     CaughtUp,
-}
-
-/// A block as it is stored, to be checked and decompressed elsewhere.
-#[derive(Debug)]
-pub struct RawBlock {
-    /// Told when it does not verify.
-    view: Arc<LogView>,
-    head: Box<BlockHead>,
-    stored: Vec<u8>,
-    segment: u64,
-    from: u64,
-    through: u64,
-    /// Ranges of this block that are never visible.
-    hidden: Vec<(u64, u64)>,
-    /// All of what was asked is hidden, so the payload was left where it is.
-    skipped: bool,
-}
-
-impl RawBlock {
-    /// First seq that it answers for: the one asked, or the block's first.
-    pub fn first_seq(&self) -> Seq {
-        Seq(self.from)
-    }
-
-    /// Last seq that it answers for: the block's last, cut at what is visible.
-    pub fn last_seq(&self) -> Seq {
-        Seq(self.through)
-    }
-
-    /// Bytes of the stored payload.
-    pub fn bytes(&self) -> usize {
-        self.stored.len()
-    }
-
-    /// Bytes of the payload once decompressed.
-    pub fn raw_bytes(&self) -> usize {
-        if self.skipped { 0 } else { self.head.header.raw_len as usize }
-    }
-
-    /// Checks and decompresses it; meant for another thread.
-    ///
-    /// # Errors
-    /// [`ReadError::Gap`] naming segment, offset and seqs when it does not verify.
-    pub fn decode(self) -> Result<Block, ReadError> {
-        if self.skipped {
-            return Ok(Block { raw: Vec::new(), entries: 0..0, closings: 0..0, ..self.into_block() });
-        }
-        let header = self.head.header;
-        let (from, through) = (self.from, self.through);
-        let (segment, offset) = (self.segment, self.head.offset);
-        let view = self.view.clone();
-        let (first, last) = (Seq(header.first_seq), Seq(header.last_seq()));
-        let damaged = |error: block::BlockError| {
-            let (segment, what) = (Seq(segment), error.to_string());
-            view.note(Damage { segment, offset, first, last, what: what.clone() });
-            let reason = GapReason::Damaged { segment, offset, what };
-            ReadError::Gap(Gap { first: Seq(from), last: Seq(through), reason })
-        };
-        let mut this = self;
-        let stored = std::mem::take(&mut this.stored);
-        let raw = block::decode_payload(&header, stored).map_err(&damaged)?;
-        let entries = block::entries_range(&raw, &header, &this.head.meta).map_err(&damaged)?;
-        let closings = entries.end..raw.len();
-        Ok(Block { raw, entries, closings, ..this.into_block() })
-    }
-
-    fn into_block(self) -> Block {
-        Block {
-            raw: Vec::new(),
-            entries: 0..0,
-            closings: 0..0,
-            head: self.head,
-            from: self.from,
-            through: self.through,
-            hidden: self.hidden,
-        }
-    }
-}
-
-/// A block whose checksum was right, decompressed.
-#[derive(Debug)]
-pub struct Block {
-    raw: Vec<u8>,
-    entries: std::ops::Range<usize>,
-    closings: std::ops::Range<usize>,
-    head: Box<BlockHead>,
-    from: u64,
-    through: u64,
-    hidden: Vec<(u64, u64)>,
-}
-
-/// An entry and what the log says of it, for tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MarkedEntry<'a> {
-    /// The entry.
-    pub entry: Entry<'a>,
-    /// Whether deliveries see it.
-    pub visible: bool,
-}
-
-impl Block {
-    /// What the caller's [`BlockContext`](crate::BlockContext) wrote; empty when no entry of it is visible.
-    pub fn context(&self) -> &[u8] {
-        &self.raw[..self.entries.start]
-    }
-
-    /// First seq that it answers for.
-    pub fn first_seq(&self) -> Seq {
-        Seq(self.from)
-    }
-
-    /// Last seq that it answers for.
-    pub fn last_seq(&self) -> Seq {
-        Seq(self.through)
-    }
-
-    /// First seq of the transaction that began in an earlier block and is open at this block's first entry.
-    pub fn tx_first_seq(&self) -> Option<Seq> {
-        self.head.meta.tx_first.map(Seq)
-    }
-
-    /// The log epoch it was written in.
-    pub fn log_epoch(&self) -> LogEpoch {
-        LogEpoch(self.head.header.log_epoch)
-    }
-
-    /// The visible entries that were asked for, in order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.all_entries().filter(|marked| marked.visible && marked.entry.seq.0 >= self.from).map(|marked| marked.entry)
-    }
-
-    /// Every entry of the block, whatever was asked for, and whether deliveries see it.
-    pub fn all_entries(&self) -> impl Iterator<Item = MarkedEntry<'_>> {
-        let mut rest = &self.raw[self.entries.clone()];
-        let mut seq = self.head.header.first_seq;
-        let mut hidden = self.hidden.as_slice();
-        std::iter::from_fn(move || {
-            let (entry, used) = decode_entry(rest, Seq(seq), self.head.meta.received_us)?;
-            rest = &rest[used..];
-            while hidden.first().is_some_and(|(_, last)| *last < seq) {
-                hidden = &hidden[1..];
-            }
-            let in_hidden = hidden.first().is_some_and(|(first, _)| *first <= seq);
-            let visible = !in_hidden && seq <= self.through && entry.header.kind < kind::RESERVED;
-            seq += 1;
-            Some(MarkedEntry { entry, visible })
-        })
-    }
-
-    /// The transactions committed in this block: first seq, last seq, commit time in microseconds.
-    pub fn commits(&self) -> impl Iterator<Item = (Seq, Seq, u64)> + '_ {
-        let first_seq = self.head.header.first_seq;
-        let mut first = self.head.meta.tx_first.unwrap_or(first_seq);
-        block::closings(&self.raw[self.closings.clone()]).filter_map(move |(entries, closing)| {
-            let last = first_seq + entries - 1;
-            let start = std::mem::replace(&mut first, last + 1);
-            match closing {
-                Closing::Commit { time_us } => Some((Seq(start), Seq(last), time_us)),
-                Closing::Abandoned | Closing::Prepared => None,
-            }
-        })
-    }
 }
 
 /// Reads the log; one for each consumer. It keeps the segment it is in open, so a trim does not stop it there.
@@ -513,9 +313,8 @@ impl Reader {
             };
             match block {
                 Ok(mut block) => {
-                    from = block.through + 1;
-                    block.through = block.through.min(last);
-                    block.hidden.retain(|(first, end)| !(*first <= last && *end >= block.from && *end == last));
+                    from = block.last_seq().0 + 1;
+                    block.show(last);
                     Some(Ok(block))
                 }
                 Err(error) => {
@@ -587,6 +386,6 @@ fn read_schema(file: &mut SegmentFile, offset: u64, id: u64) -> Result<Option<Ve
         Err(BlockReadError::Block(_)) => return Ok(None),
         Err(BlockReadError::Storage(error)) => return Err(error.into()),
     };
-    let Ok(raw) = block::decode_payload(&head.header, stored) else { return Ok(None) };
+    let Ok(raw) = decode_payload(&head.header, stored) else { return Ok(None) };
     Ok(schema::decode_block(&raw)?.into_iter().find(|version| version.id == id).map(|version| version.bytes))
 }

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use crate::address::{self, LocateError, Located};
 use crate::error::{OpenError, ReadError, StorageError};
 use crate::format;
+use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::{self, Mark};
-use crate::read::{Gap, GapReason, Reader};
+use crate::read::Reader;
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::{BlockReadError, SegmentFile};
 use crate::segment::{self, scan};
 use crate::seq::{LogEpoch, Seq};
 use crate::verify::{self, Progress, VerifyReport};
-use crate::view::{Damage, LogView, Positions, SegmentInfo, View};
+use crate::view::{LogView, Positions, SegmentInfo, View};
 
 /// A log that another process may be writing.
 #[derive(Clone)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::error::StorageError;
+use crate::gap::{Gap, GapReason};
 use crate::meta::catalogue::delete_gap;
 use crate::meta::db::Batch;
-use crate::read::{Gap, GapReason};
 use crate::recover::{MetaState, Site};
 use crate::segment;
 use crate::segment::read::SegmentFile;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, Ballast};
 use crate::end::{LogEnd, PreparedRange};
 use crate::error::{OpenError, StorageError};
+use crate::gap::{Damage, Gap, GapReason};
 use crate::lockfile::LockFile;
 use crate::meta::catalogue::{self, RangeRecord, SegmentRecord, SegmentState, put_gap};
 use crate::meta::cursor::CursorRecord;
@@ -15,7 +16,6 @@ use crate::meta::mark::{self, Mark, Published};
 use crate::meta::schema::SchemaRecord;
 use crate::meta::{key_number, prefix};
 use crate::options::StoreOptions;
-use crate::read::{Gap, GapReason};
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::SegmentFile;
 use crate::segment::scan::{self, BadStretch, Scan};
@@ -23,7 +23,7 @@ use crate::segment::write::{SegmentWriter, sync_dir};
 use crate::segment::{self, SegmentHeader};
 use crate::seq::Seq;
 use crate::store::OpenReport;
-use crate::view::{Damage, LogView, View};
+use crate::view::{LogView, View};
 use crate::{format, rebuild, recheck};
 
 /// Free bytes that sled needs to open and to take the first batches.

@@ -11,16 +11,17 @@ use crate::append::Appender;
 use crate::cursor::{CursorTable, Cursors};
 use crate::durable::{Durable, lock};
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::gap::{Damage, Gap};
 use crate::lockfile::LockFile;
 use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
 use crate::options::{Retention, StoreOptions};
-use crate::read::{Gap, Reader};
+use crate::read::Reader;
 use crate::recover::{self, Recovered};
 use crate::seq::{LogEpoch, Seq};
 use crate::shared::Shared;
 use crate::stats::StoreStats;
 use crate::verify::{self, Progress, VerifyReport};
-use crate::view::{Damage, Positions, SegmentInfo};
+use crate::view::{Positions, SegmentInfo};
 use crate::writer::Writer;
 
 /// What opening found and did.

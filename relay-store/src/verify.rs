@@ -2,13 +2,13 @@
 
 use crate::error::ReadError;
 use crate::error::StorageError;
+use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
-use crate::read::{Gap, GapReason};
 use crate::segment::path;
 use crate::segment::read::SegmentFile;
 use crate::segment::scan::{self, Depth};
 use crate::seq::Seq;
-use crate::view::{Damage, LogView};
+use crate::view::LogView;
 
 /// How far a verification is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::durable::lock;
+use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::mark::Mark;
-use crate::read::{Gap, GapReason};
 use crate::segment::footer::SegmentIndex;
 use crate::seq::{LogEpoch, Seq};
 
@@ -25,35 +25,6 @@ pub struct Positions {
     pub last_seq: Seq,
     /// The log epoch.
     pub log_epoch: LogEpoch,
-}
-
-/// A place that does not verify.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// First seq of the segment.
-    pub segment: Seq,
-    /// Where in its file.
-    pub offset: u64,
-    /// The entries that cannot be read by it; `last < first` when no entry is lost.
-    pub first: Seq,
-    /// Inclusive.
-    pub last: Seq,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl Damage {
-    /// The range that is lost by it.
-    pub(crate) fn gap(&self) -> Gap {
-        let (segment, offset, what) = (self.segment, self.offset, self.what.clone());
-        Gap { first: self.first, last: self.last, reason: GapReason::Damaged { segment, offset, what } }
-    }
-
-    /// The damage that a named gap tells of.
-    pub(crate) fn of_gap(gap: &Gap) -> Option<Damage> {
-        let GapReason::Damaged { segment, offset, what } = &gap.reason else { return None };
-        Some(Damage { segment: *segment, offset: *offset, first: gap.first, last: gap.last, what: what.clone() })
-    }
 }
 
 /// One segment, as tools show it.

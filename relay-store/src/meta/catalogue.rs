@@ -6,7 +6,7 @@ use super::db::Batch;
 use super::{number_key, prefix};
 use crate::bounded;
 use crate::error::StorageError;
-use crate::read::{Gap, GapReason};
+use crate::gap::{Gap, GapReason};
 use crate::segment::footer::SegmentIndex;
 use crate::seq::Seq;
 

@@ -4,8 +4,8 @@ use super::footer::SegmentIndex;
 use super::read::{BlockReadError, SegmentFile};
 use crate::block::{self, BlockError, BlockKind};
 use crate::error::StorageError;
+use crate::gap::{Gap, GapReason};
 use crate::options::COMPRESS_BYTES_MAX;
-use crate::read::{Gap, GapReason};
 use crate::seq::Seq;
 
 /// A stretch of a segment that does not verify.
