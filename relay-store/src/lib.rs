@@ -25,7 +25,7 @@
 //! | look in | for |
 //! |---|---|
 //! | `store.rs`, `format.rs` | opening, and what makes a directory a store |
-//! | `recover.rs`, `rebuild.rs`, `recheck.rs` | where the log ends: what is cut, what is named as lost, meta rebuilt |
+//! | `recover.rs`, `recover/` | where the log ends: what is cut, what is named as lost, meta rebuilt |
 //! | `append.rs`, `queue.rs`, `writer.rs` | the way of an entry to the disk |
 //! | `block.rs`, `segment/`, `bounded.rs` | bytes |
 //! | `meta/` | what sled holds |
@@ -57,8 +57,6 @@ mod options;
 mod queue;
 mod read;
 mod read_only;
-mod rebuild;
-mod recheck;
 mod recover;
 mod retention;
 mod room;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::{MetaState, Site, next_header, segment_files};
 use crate::block;
 use crate::end::LogEnd;
 use crate::error::{OpenError, StorageError};
@@ -13,7 +14,6 @@ use crate::meta::db::{Batch, Db};
 use crate::meta::mark::{self, Mark};
 use crate::meta::prefix;
 use crate::meta::schema::{self, SchemaRecord};
-use crate::recover::{MetaState, Site, next_header, segment_files};
 use crate::segment;
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::SegmentFile;
@@ -38,7 +38,7 @@ struct Found {
 
 /// Moves the damaged meta aside and makes a new one. Cursors come from the newest snapshot, or from what the old meta
 /// still gives; they start paused, for they may stand behind the truth.
-pub(crate) fn rebuild(
+pub(super) fn rebuild(
     site: &Site<'_>,
     problem: String,
     salvaged: Option<Box<MetaState>>,

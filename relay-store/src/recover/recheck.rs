@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::{MetaState, Site};
 use crate::error::StorageError;
 use crate::gap::{Gap, GapReason};
 use crate::meta::catalogue::delete_gap;
 use crate::meta::db::Batch;
-use crate::recover::{MetaState, Site};
 use crate::segment;
 use crate::segment::read::SegmentFile;
 use crate::segment::scan::{self, Depth, Scan};
 
 /// Takes back the gaps whose entries verify now. Only segments with a gap are read; the active one is opening's to judge.
-pub(crate) fn recheck(
+pub(super) fn recheck(
     site: &Site<'_>,
     active: u64,
     state: &mut MetaState,
