@@ -1,16 +1,21 @@
 //! Cursors: the named, durable places of the sinks. Acks change memory and ride with the next group; everything else
 //! is asked of the writer thread, which also trims, so that the two never race.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+mod request;
+mod table;
+
+use std::sync::Arc;
 
 use crate::durable::lock;
 use crate::error::{AppendError, CursorError};
 use crate::gap::{Gap, GapReason};
-use crate::meta::cursor::{CursorRecord, ParkedRecord};
+use crate::meta::cursor::CursorRecord;
 use crate::options::{Lagging, OPAQUE_BYTES_MAX};
 use crate::seq::{CursorEpoch, Seq};
 use crate::shared::Shared;
+
+pub(crate) use request::{Change, Request};
+pub(crate) use table::{CursorTable, Slot, apply};
 
 /// One table of a cursor that is not delivered for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,240 +91,6 @@ impl CursorState {
             },
         }
     }
-}
-
-fn lagging_byte(lagging: Lagging) -> u8 {
-    match lagging {
-        Lagging::Log => 0,
-        Lagging::Hold => 1,
-        Lagging::Expire => 2,
-    }
-}
-
-/// One cursor in memory: as it stands, and as it is durable. Retention looks at the second only.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    pub now: CursorRecord,
-    pub persisted: CursorRecord,
-    pub dirty: bool,
-}
-
-/// All cursors.
-#[derive(Debug, Default)]
-pub(crate) struct CursorTable {
-    pub slots: BTreeMap<String, Slot>,
-    /// Largest epoch of a cursor that was deleted: one created anew begins above it, so that acks of its namesake's life
-    /// stay old.
-    pub spent_epoch: u32,
-}
-
-impl CursorTable {
-    pub(crate) fn of_records(records: impl IntoIterator<Item = CursorRecord>, spent_epoch: u32) -> Self {
-        let slot = |record: CursorRecord| Slot { persisted: record.clone(), now: record, dirty: false };
-        let slots = records.into_iter().map(|record| (record.name.clone(), slot(record))).collect();
-        CursorTable { slots, spent_epoch }
-    }
-
-    /// The cursors as they are durable.
-    pub(crate) fn persisted(&self) -> impl Iterator<Item = &CursorRecord> {
-        self.slots.values().map(|slot| &slot.persisted)
-    }
-}
-
-/// A change that the writer thread makes.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    /// Nothing: answered when all that was pushed before is durable.
-    Barrier,
-    /// Nothing: answered when the cursors moved so far are durable.
-    Persist,
-    Create {
-        name: String,
-        acked: u64,
-        lagging: Lagging,
-    },
-    Reset {
-        name: String,
-        acked: u64,
-    },
-    Pause {
-        name: String,
-        paused: bool,
-    },
-    Delete {
-        name: String,
-    },
-    Park {
-        name: String,
-        parked: Parked,
-    },
-    Release {
-        name: String,
-        key: Vec<u8>,
-    },
-    Lost {
-        name: String,
-        lost: Option<(u64, u64)>,
-    },
-}
-
-/// Where the answer to a request comes.
-#[derive(Debug, Default)]
-struct Reply {
-    answer: Mutex<Option<Result<Option<CursorState>, CursorError>>>,
-    answered: Condvar,
-}
-
-/// A change and who waits for it.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub change: Change,
-    /// Items pushed before it.
-    pub after: u64,
-    reply: Arc<Reply>,
-    answered: bool,
-}
-
-impl Drop for Request {
-    /// A request that is dropped unanswered (the writer panicked) must not leave its caller waiting.
-    fn drop(&mut self) {
-        let mut answer = lock(&self.reply.answer);
-        if !self.answered {
-            *answer = Some(Err(CursorError::Closed));
-            self.reply.answered.notify_all();
-        }
-    }
-}
-
-impl Request {
-    pub(crate) fn answer(mut self, answer: Result<Option<CursorState>, CursorError>) {
-        *lock(&self.reply.answer) = Some(answer);
-        self.answered = true;
-        self.reply.answered.notify_all();
-    }
-
-    pub(crate) fn refuse(self, reason: AppendError) {
-        let error = match reason {
-            AppendError::Poisoned(poisoned) => CursorError::Poisoned(poisoned),
-            _ => CursorError::Closed,
-        };
-        self.answer(Err(error));
-    }
-}
-
-impl Shared {
-    /// Has the writer make a change; durable on return.
-    pub(crate) fn ask(&self, change: Change) -> Result<Option<CursorState>, CursorError> {
-        let reply = Arc::new(Reply::default());
-        self.queue.request(Request { change, after: 0, reply: reply.clone(), answered: false });
-        let mut answer = lock(&reply.answer);
-        loop {
-            if let Some(answer) = answer.take() {
-                return answer;
-            }
-            answer = reply.answered.wait(answer).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Waits until all that was pushed is durable.
-    pub(crate) fn flush_barrier(&self) -> Result<(), AppendError> {
-        match self.ask(Change::Barrier) {
-            Ok(_) => Ok(()),
-            Err(CursorError::Poisoned(poisoned)) => Err(poisoned.into()),
-            Err(_) => Err(AppendError::Closed),
-        }
-    }
-}
-
-/// Applies a change to a copy of the table's slot. Gives the record to store, or `None` for a deletion.
-pub(crate) fn apply(
-    table: &CursorTable,
-    change: &Change,
-    first_seq: u64,
-    visible: u64,
-    now_ms: u64,
-) -> Result<Option<CursorRecord>, CursorError> {
-    let known = |name: &str| {
-        table.slots.get(name).map(|slot| slot.now.clone()).ok_or_else(|| CursorError::Unknown { name: name.to_owned() })
-    };
-    let in_range = |name: &str, acked: u64| {
-        if acked + 1 >= first_seq && acked <= visible {
-            Ok(())
-        } else {
-            Err(CursorError::OutOfRange {
-                name: name.to_owned(),
-                acked: Seq(acked),
-                first: Seq(first_seq),
-                visible: Seq(visible),
-            })
-        }
-    };
-    match change {
-        Change::Barrier | Change::Persist => unreachable!("answered without a change"),
-        Change::Create { name, acked, lagging } => {
-            check_name(name)?;
-            if let Some(slot) = table.slots.get(name) {
-                return Err(CursorError::Exists { name: name.clone(), acked: Seq(slot.now.acked) });
-            }
-            in_range(name, *acked)?;
-            Ok(Some(CursorRecord {
-                name: name.clone(),
-                epoch: table.spent_epoch + 1,
-                acked: *acked,
-                updated_ms: now_ms,
-                paused: false,
-                restored: false,
-                lost: None,
-                parked: Vec::new(),
-                sink_state: Vec::new(),
-                lagging: lagging_byte(*lagging),
-            }))
-        }
-        Change::Reset { name, acked } => {
-            let record = known(name)?;
-            in_range(name, *acked)?;
-            Ok(Some(CursorRecord {
-                epoch: record.epoch + 1,
-                acked: *acked,
-                updated_ms: now_ms,
-                restored: false,
-                lost: None,
-                parked: Vec::new(),
-                ..record
-            }))
-        }
-        Change::Pause { name, paused } => {
-            let record = known(name)?;
-            // Whoever resumes a restored cursor has seen what it would repeat.
-            Ok(Some(CursorRecord { paused: *paused, restored: record.restored && *paused, ..record }))
-        }
-        Change::Delete { name } => known(name).map(|_| None),
-        Change::Park { name, parked } => {
-            let mut record = known(name)?;
-            let first = record
-                .parked
-                .iter()
-                .find(|known| known.key == parked.key)
-                .map_or(parked.first.0, |known| known.first.min(parked.first.0));
-            in_range(name, first.saturating_sub(1))?;
-            record.parked.retain(|known| known.key != parked.key);
-            record.parked.push(ParkedRecord { key: parked.key.clone(), first, reason: parked.reason.clone() });
-            Ok(Some(record))
-        }
-        Change::Release { name, key } => {
-            let mut record = known(name)?;
-            record.parked.retain(|parked| parked.key != *key);
-            Ok(Some(record))
-        }
-        Change::Lost { name, lost } => Ok(Some(CursorRecord { lost: *lost, ..known(name)? })),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), CursorError> {
-    let mut bytes = name.bytes();
-    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if first && rest && name.len() <= 64 { Ok(()) } else { Err(CursorError::Name { name: name.to_owned() }) }
 }
 
 /// A handle on the cursors of an open store; cheap to clone.
