@@ -114,6 +114,17 @@ fn verify_names_each_kind_of_damage_and_tells_how_far_it_is() {
                 })
             }),
         ),
+        (
+            "trailer flipped",
+            sealed,
+            false,
+            Box::new(|path| {
+                patch(path, |bytes| {
+                    let at = bytes.len() - 10;
+                    bytes[at] ^= 1;
+                })
+            }),
+        ),
         ("footer cut", sealed, false, Box::new(|path| patch(path, |bytes| bytes.truncate(bytes.len() - 1)))),
         ("longer", sealed, false, Box::new(|path| patch(path, |bytes| bytes.push(0)))),
         ("missing", sealed, true, Box::new(|path| fs::remove_file(path).expect("remove"))),

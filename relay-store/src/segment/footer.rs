@@ -149,9 +149,10 @@ pub(crate) fn encode(index: &SegmentIndex) -> Vec<u8> {
     out
 }
 
-/// Body length stated by a trailer, when it is one.
-pub(crate) fn trailer_body_len(trailer: &[u8; TRAILER_LEN]) -> Option<u32> {
-    (trailer[8..] == TRAILER_MAGIC).then(|| u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]))
+/// Body length and checksum stated by a trailer, when it is one.
+pub(crate) fn trailer(trailer: &[u8; TRAILER_LEN]) -> Option<(u32, [u8; 4])> {
+    let [l0, l1, l2, l3, c0, c1, c2, c3, ..] = *trailer;
+    (trailer[8..] == TRAILER_MAGIC).then_some((u32::from_le_bytes([l0, l1, l2, l3]), [c0, c1, c2, c3]))
 }
 
 /// Decodes a footer (without its trailer); `None` when anything about it is wrong.

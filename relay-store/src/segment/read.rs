@@ -143,7 +143,7 @@ impl SegmentFile {
         if read_full(&self.file, &mut trailer, trailer_at).map_err(io)? < trailer.len() {
             return Ok(None);
         }
-        let Some(body_len) = footer::trailer_body_len(&trailer) else { return Ok(None) };
+        let Some((body_len, crc)) = footer::trailer(&trailer) else { return Ok(None) };
         let footer_len = footer::HEAD_LEN as u64 + u64::from(body_len);
         let Some(at) = trailer_at.checked_sub(footer_len) else { return Ok(None) };
         if body_len as usize > footer::BODY_BYTES_MAX || at < self.start {
@@ -154,7 +154,10 @@ impl SegmentFile {
             return Ok(None);
         }
         Ok(footer::decode(&bytes).filter(|index| {
-            index.first_seq == self.header.first_seq && index.end == at && index.last_seq >= index.first_seq - 1
+            bytes[4..8] == crc
+                && index.first_seq == self.header.first_seq
+                && index.end == at
+                && index.last_seq >= index.first_seq - 1
         }))
     }
 

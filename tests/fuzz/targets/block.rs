@@ -3,6 +3,9 @@
 //! First as it is: then nothing may be wrong in silence, every entry below the mark is the one that was written or in a
 //! named gap, and a verification calls no changed file clean. Then with its checksums made right again, so that what
 //! lies behind them is reached: there only panics and endless loops count.
+//!
+//! The log is made anew for each run, and its uuid salts every checksum: an input that is kept is for looking at, and
+//! what it shows becomes a case of `relay-store/tests/verify.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
