@@ -1,4 +1,5 @@
-//! A block: consecutive entries under one checksum, readable alone. Header, meta, compression, both directions.
+//! A block: consecutive entries under one checksum, readable alone. Header and meta are here, in both directions; what
+//! lies behind them is in `block/`.
 //!
 //! ```text
 //! 0  magic        u32  "BLK1"
@@ -22,12 +23,16 @@
 //!
 //! The place is part of the header's checksum, so a copy of a block elsewhere, or in another log, is never taken.
 
+mod closing;
+mod payload;
+
 use bincode::{Decode, Encode};
 
 use crate::bounded;
-use crate::entry::decode_entry;
-use crate::options::{COMPRESS_BYTES_MAX, Codec};
-use crate::seq::Seq;
+use crate::options::Codec;
+
+pub(crate) use closing::{Closing, closings, push_closing};
+pub(crate) use payload::{compress, decode_payload, entries_range};
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER_LEN: usize = 56;
@@ -257,144 +262,6 @@ pub(crate) fn decode_meta(header: &[u8; HEADER_LEN], meta: &[u8], place: Place<'
     bounded::decode(meta).map_err(|_| BlockError::Meta)
 }
 
-/// Compresses `raw` into `out` (which is cleared); gives the codec that was used. A payload that does not shrink,
-/// or is so large that a second copy of it would cost too much memory, stays as it is and `out` stays empty.
-pub(crate) fn compress(raw: &[u8], codec: Codec, out: &mut Vec<u8>) -> Codec {
-    out.clear();
-    if codec == Codec::None || raw.len() > COMPRESS_BYTES_MAX || raw.len() < 32 {
-        return Codec::None;
-    }
-    let bound = match codec {
-        Codec::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
-        _ => zstd::zstd_safe::compress_bound(raw.len()),
-    };
-    out.resize(bound, 0);
-    let written = match codec {
-        Codec::Lz4 => lz4_flex::block::compress_into(raw, out).ok(),
-        _ => zstd::bulk::compress_to_buffer(raw, out.as_mut_slice(), 3).ok(),
-    };
-    match written {
-        Some(len) if len < raw.len() => {
-            out.truncate(len);
-            codec
-        }
-        _ => {
-            out.clear();
-            Codec::None
-        }
-    }
-}
-
-/// Checks the stored payload against its checksum and gives the raw one; without a copy when it is stored as it is.
-pub(crate) fn decode_payload(header: &BlockHeader, stored: Vec<u8>) -> Result<Vec<u8>, BlockError> {
-    if stored.len() != header.stored_len as usize {
-        return Err(BlockError::Short);
-    }
-    if crc32fast::hash(&stored) != header.payload_crc {
-        return Err(BlockError::PayloadChecksum);
-    }
-    let raw_len = header.raw_len as usize;
-    // No writer compresses more than this at once, and LZ4 makes at most 255 bytes of one: a larger claim is not believed.
-    let most = match header.codec {
-        Codec::None => raw_len,
-        Codec::Lz4 => COMPRESS_BYTES_MAX.min(stored.len().saturating_mul(255)),
-        Codec::Zstd => COMPRESS_BYTES_MAX,
-    };
-    if raw_len > most {
-        return Err(BlockError::Fields);
-    }
-    let raw = match header.codec {
-        Codec::None => stored,
-        Codec::Lz4 => lz4_flex::block::decompress(&stored, raw_len).map_err(|_| BlockError::Decompress)?,
-        Codec::Zstd => zstd::bulk::decompress(&stored, raw_len).map_err(|_| BlockError::Decompress)?,
-    };
-    if raw.len() == raw_len { Ok(raw) } else { Err(BlockError::Decompress) }
-}
-
-/// Where the entries of a decompressed payload lie, once they were counted and found to fill it.
-pub(crate) fn entries_range(
-    raw: &[u8],
-    header: &BlockHeader,
-    meta: &BlockMeta,
-) -> Result<std::ops::Range<usize>, BlockError> {
-    let start = meta.context_len as usize;
-    let end = raw.len().checked_sub(meta.closings_len as usize).filter(|&end| end >= start);
-    let end = end.ok_or(BlockError::Entries)?;
-    let mut at = start;
-    for _ in 0..header.count {
-        let (_, used) = decode_entry(&raw[at..end], Seq(0), 0).ok_or(BlockError::Entries)?;
-        at += used;
-    }
-    if at == end { Ok(start..end) } else { Err(BlockError::Entries) }
-}
-
-/// How a transaction or range ended, in the closings at a payload's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closing {
-    Commit { time_us: u64 },
-    Abandoned,
-    Prepared,
-}
-
-/// Appends one closing: the count of entries of this block up to its end, as a step from the one before, then the
-/// commit time as a zigzag step.
-pub(crate) fn push_closing(out: &mut Vec<u8>, step: u64, closing: Closing, last_time: &mut u64) {
-    let tag = match closing {
-        Closing::Commit { .. } => 0,
-        Closing::Abandoned => 1,
-        Closing::Prepared => 2,
-    };
-    push_varint(out, step << 2 | tag);
-    if let Closing::Commit { time_us } = closing {
-        let delta = time_us.wrapping_sub(*last_time) as i64;
-        push_varint(out, ((delta << 1) ^ (delta >> 63)) as u64);
-        *last_time = time_us;
-    }
-}
-
-/// Reads the closings of a block: for each the number of entries of the block up to its end, and how it ended.
-pub(crate) fn closings(bytes: &[u8]) -> impl Iterator<Item = (u64, Closing)> + '_ {
-    let mut rest = bytes;
-    let mut entries = 0u64;
-    let mut time = 0u64;
-    std::iter::from_fn(move || {
-        let head = take_varint(&mut rest)?;
-        entries = entries.checked_add(head >> 2)?;
-        let closing = match head & 3 {
-            0 => {
-                let zigzag = take_varint(&mut rest)?;
-                time = time.wrapping_add(((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)) as u64);
-                Closing::Commit { time_us: time }
-            }
-            1 => Closing::Abandoned,
-            2 => Closing::Prepared,
-            _ => return None,
-        };
-        Some((entries, closing))
-    })
-}
-
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,26 +326,6 @@ mod tests {
         ] {
             assert_eq!(decode_meta(fixed, &head[HEADER_LEN..], place), Err(BlockError::HeaderChecksum));
         }
-    }
-
-    #[test]
-    fn closings_round_trip() {
-        let mut bytes = Vec::new();
-        let mut time = 0;
-        push_closing(&mut bytes, 4, Closing::Commit { time_us: 1_700_000_000_000_000 }, &mut time);
-        push_closing(&mut bytes, 1, Closing::Abandoned, &mut time);
-        push_closing(&mut bytes, 0, Closing::Commit { time_us: 1_600_000_000_000_000 }, &mut time);
-        push_closing(&mut bytes, 300, Closing::Prepared, &mut time);
-        let read: Vec<_> = closings(&bytes).collect();
-        assert_eq!(
-            read,
-            [
-                (4, Closing::Commit { time_us: 1_700_000_000_000_000 }),
-                (5, Closing::Abandoned),
-                (5, Closing::Commit { time_us: 1_600_000_000_000_000 }),
-                (305, Closing::Prepared),
-            ]
-        );
     }
 
     #[test]
