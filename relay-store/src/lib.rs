@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Where `x.rs` has a folder `x/` beside it, the folder holds its parts.
+//!
 //! | look in | for |
 //! |---|---|
 //! | `store.rs`, `format.rs` | opening, and what makes a directory a store |

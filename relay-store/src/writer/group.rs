@@ -1,0 +1,230 @@
+//! A group: the queued blocks that one write takes, compressed and framed for the active segment.
+
+use std::collections::VecDeque;
+
+use super::{GroupError, Writer};
+use crate::block::{self, BlockHeader, BlockKind, BlockMeta, Place};
+use crate::error::StorageError;
+use crate::meta::mark::Mark;
+use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
+use crate::options::Codec;
+use crate::queue::{Item, SealedBlock};
+use crate::room::Load;
+use crate::segment::footer::SegmentIndex;
+use crate::segment::write::SegmentWriter;
+use crate::shared::Shared;
+
+/// One block of a group on its way to the file.
+pub(super) struct Encoded {
+    /// Item of `work` it comes from; `None` for a block of schema versions.
+    pub item: Option<usize>,
+    pub head: std::ops::Range<usize>,
+    /// Index into the compressed buffers; `None`: the item's own payload.
+    pub compressed: Option<usize>,
+    pub offset: u64,
+    pub header: BlockHeader,
+    /// Of a schema block.
+    pub meta: Option<BlockMeta>,
+}
+
+/// The blocks that one write takes, and the end of the log after them.
+#[derive(Default)]
+pub(super) struct Group {
+    pub heads: Vec<u8>,
+    pub blocks: Vec<Encoded>,
+    pub items: usize,
+    pub bytes: u64,
+    pub schemas: Vec<u64>,
+    pub rotate: bool,
+}
+
+impl Group {
+    /// What it needs room for; `work` holds its items.
+    pub(super) fn load(&self, work: &VecDeque<Item>) -> Load {
+        let blocks = work.iter().take(self.items).filter_map(|item| match item {
+            Item::Block(block) => Some(block),
+            Item::Advance(_) => None,
+        });
+        let versions =
+            |block: &SealedBlock| block.schemas.iter().map(|version| version.bytes.len() as u64).sum::<u64>();
+        // Versions go into meta too.
+        let meta: u64 = blocks.clone().map(|block| versions(block)).sum();
+        Load { bytes: self.bytes + 2 * meta, closes: meta == 0 && blocks.clone().all(|block| block.bare) }
+    }
+}
+
+impl Writer {
+    /// Compresses and frames as many items as the active segment takes.
+    pub(super) fn encode(&mut self) -> Result<Group, GroupError> {
+        let mut group = Group::default();
+        let mut offset = self.segment.offset;
+        let mut has_entries = self.segment.index.last_seq >= self.segment.index.first_seq;
+        let mut used = 0;
+        for (position, item) in self.work.iter().enumerate() {
+            let Item::Block(block) = item else {
+                group.items = position + 1;
+                continue;
+            };
+            if self.sealed {
+                group.rotate = true;
+                break;
+            }
+            let marks = (group.heads.len(), group.blocks.len(), group.schemas.len(), used, offset);
+            let missing: Vec<u64> = block
+                .meta
+                .schema_ids
+                .iter()
+                .filter(|id| !self.in_segment.contains(id) && !group.schemas.contains(id))
+                .copied()
+                .collect();
+            if !missing.is_empty() {
+                let versions = self.versions(&missing)?;
+                if !versions.is_empty() {
+                    let payload = schema::encode_block(&versions);
+                    let meta = BlockMeta {
+                        schema_ids: versions.iter().map(|version| version.id).collect(),
+                        ..BlockMeta::default()
+                    };
+                    group.schemas.extend(&missing);
+                    let slot = take_slot(&mut self.compressed, &mut used);
+                    let encoder = Encoder { shared: &self.shared, mark: &self.mark, segment: &self.segment };
+                    let kind = BlockKind::Schemas;
+                    let encoded =
+                        encoder.frame(&mut group.heads, kind, block.first_seq, 0, &meta, &payload, offset, slot);
+                    if encoded.codec == Codec::None {
+                        slot.extend_from_slice(&payload);
+                    }
+                    let head = group.heads.len();
+                    group.blocks.push(Encoded {
+                        item: None,
+                        head: marks.0..head,
+                        compressed: Some(used - 1),
+                        offset,
+                        header: encoded,
+                        meta: Some(meta),
+                    });
+                    offset += encoded.len();
+                }
+            }
+            let head_start = group.heads.len();
+            let slot = take_slot(&mut self.compressed, &mut used);
+            let encoder = Encoder { shared: &self.shared, mark: &self.mark, segment: &self.segment };
+            let (kind, first) = (BlockKind::Entries, block.first_seq);
+            let header =
+                encoder.frame(&mut group.heads, kind, first, block.count, &block.meta, &block.payload, offset, slot);
+            let end = offset + header.len();
+            if end > self.shared.options.segment_bytes && has_entries && block.count > 0 {
+                // This block begins the next segment.
+                group.heads.truncate(marks.0);
+                group.blocks.truncate(marks.1);
+                group.schemas.truncate(marks.2);
+                group.rotate = true;
+                break;
+            }
+            group.blocks.push(Encoded {
+                item: Some(position),
+                head: head_start..group.heads.len(),
+                compressed: (header.codec != Codec::None).then_some(used - 1),
+                offset,
+                header,
+                meta: None,
+            });
+            has_entries |= block.count > 0;
+            offset = end;
+            group.items = position + 1;
+            if self.gives_up(block) {
+                break;
+            }
+        }
+        group.bytes = offset - self.segment.offset;
+        if group.blocks.is_empty() {
+            group.bytes = 0;
+        }
+        Ok(group)
+    }
+
+    fn versions(&self, ids: &[u64]) -> Result<Vec<SchemaVersion>, StorageError> {
+        let mut versions = Vec::new();
+        for &id in ids {
+            let queued = self.work.iter().find_map(|item| match item {
+                Item::Block(block) => block.schemas.iter().find(|version| version.id == id),
+                Item::Advance(_) => None,
+            });
+            let bytes = match queued {
+                Some(version) => Some(version.bytes.clone()),
+                None => match self.db.get(&schema::key(id))? {
+                    Some(value) => Some(SchemaRecord::decode(&value)?.bytes),
+                    None => None,
+                },
+            };
+            match bytes {
+                Some(bytes) => versions.push(SchemaVersion { id, bytes }),
+                None => tracing::warn!(schema = id, "an entry needs a schema version that was never put"),
+            }
+        }
+        Ok(versions)
+    }
+}
+
+/// Frames blocks for one segment.
+struct Encoder<'a> {
+    shared: &'a Shared,
+    mark: &'a Mark,
+    segment: &'a SegmentWriter,
+}
+
+impl Encoder<'_> {
+    /// Compresses a payload into `slot` and appends the block's head to `heads`. An empty slot afterwards means that
+    /// the payload is stored as it is.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one block and where they go")]
+    fn frame(
+        &self,
+        heads: &mut Vec<u8>,
+        kind: BlockKind,
+        first_seq: u64,
+        count: u32,
+        meta: &BlockMeta,
+        payload: &[u8],
+        offset: u64,
+        slot: &mut Vec<u8>,
+    ) -> BlockHeader {
+        let codec = block::compress(payload, self.shared.options.codec, slot);
+        let stored: &[u8] = if codec == Codec::None { payload } else { slot };
+        let header = BlockHeader {
+            kind,
+            codec,
+            meta_len: 0,
+            stored_len: stored.len() as u32,
+            raw_len: payload.len() as u32,
+            payload_crc: crc32fast::hash(stored),
+            log_epoch: self.mark.log_epoch,
+            first_seq,
+            durable_seq: self.mark.durable_seq,
+            count,
+        };
+        let place = Place { uuid: &self.shared.uuid, segment: self.segment.index.first_seq, offset };
+        block::encode_head(heads, header, meta, place)
+    }
+}
+
+/// Takes the blocks of a written group into an index.
+pub(super) fn add_blocks(index: &mut SegmentIndex, group: &Group, items: &[Item]) {
+    for encoded in &group.blocks {
+        let item = encoded.item.map(|position| &items[position]);
+        match (&encoded.meta, item) {
+            (Some(meta), _) => index.add(encoded.offset, &encoded.header, meta),
+            (None, Some(Item::Block(block))) => index.add(encoded.offset, &encoded.header, &block.meta),
+            (None, _) => unreachable!("every block has its meta or its item"),
+        }
+    }
+}
+
+fn take_slot<'a>(slots: &'a mut Vec<Vec<u8>>, used: &mut usize) -> &'a mut Vec<u8> {
+    if slots.len() == *used {
+        slots.push(Vec::new());
+    }
+    *used += 1;
+    let slot = &mut slots[*used - 1];
+    slot.clear();
+    slot
+}
