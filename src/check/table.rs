@@ -56,8 +56,9 @@ fn exist(tables: &[TableFacts], selection: &TablePatterns) -> Vec<Item> {
         return vec![Item::fail(ID, format!("not there, or not to be seen: {}", list(&missing)), remedy)];
     }
     if tables.is_empty() {
-        let finding = format!("no table matches {selection} yet");
-        return vec![Item::warn(ID, finding, "correct source.tables, unless the tables are still to be created")];
+        let finding = format!("no table matches {selection} yet, or none is to be seen by the relay's account");
+        let remedy = "correct source.tables or GRANT SELECT on them, unless the tables are still to be created";
+        return vec![Item::warn(ID, finding, remedy)];
     }
     vec![Item::pass(ID, format!("{} tables are selected", tables.len()))]
 }

@@ -132,6 +132,13 @@ fn rights_and_settings_that_are_taken_away_refuse_a_start_and_giving_them_back_i
             refuses(&mut daemon, PRECHECK, &["relay: precheck: ", named]);
             root.run(mend);
         }
+        // Rights on other tables are no rights on these.
+        root.run_all(&["REVOKE SELECT ON *.* FROM poor", "GRANT SELECT ON mysql.* TO poor"]);
+        let before = daemon.output().len();
+        daemon.start();
+        assert!(daemon.output()[before..].contains("none is to be seen"), "{}", server.name);
+        assert!(daemon.stop().success());
+        root.run("GRANT SELECT ON *.* TO poor");
         insert(&mut root, 2);
         daemon.start();
         delivered(&daemon, "\"id\":\"2\"");
