@@ -1,8 +1,10 @@
 //! A TCP proxy before a database server that knows packets and binlog events: it cuts or holds a dump behind a chosen
 //! event of a chosen transaction, and shuts the server off. For connections without TLS.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -45,7 +47,9 @@ struct State {
     fired: bool,
     shut: bool,
     closed: bool,
-    open: Vec<TcpStream>,
+    /// Both ends of each connection, by its number.
+    open: BTreeMap<u64, [TcpStream; 2]>,
+    connections: u64,
 }
 
 #[derive(Debug, Default)]
@@ -87,12 +91,12 @@ impl Proxy {
                 }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 // An answer of several small packets waits for nobody.
-                for stream in [&client, &server] {
-                    stream.set_nodelay(true).expect("a socket");
-                    state.open.push(stream.try_clone().expect("a second handle"));
-                }
+                [&client, &server].iter().for_each(|stream| stream.set_nodelay(true).expect("a socket"));
+                state.connections += 1;
+                let number = state.connections;
+                state.open.insert(number, [twice(&client), twice(&server)]);
                 drop(state);
-                serve(&client, &server, &of_thread);
+                serve(number, client, server, &of_thread);
             }
         });
         Self { port, server: server.clone(), shared, listening: Some(listening) }
@@ -163,7 +167,11 @@ impl Drop for Proxy {
 }
 
 fn close_all(state: &mut State) {
-    state.open.drain(..).for_each(|stream| close(&stream));
+    std::mem::take(&mut state.open).into_values().flatten().for_each(|stream| close(&stream));
+}
+
+fn twice(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a second handle")
 }
 
 fn close(stream: &TcpStream) {
@@ -172,22 +180,27 @@ fn close(stream: &TcpStream) {
 }
 
 /// Moves the bytes of one connection, each direction on a thread, until either side ends it.
-fn serve(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) {
-    let twice = |stream: &TcpStream| stream.try_clone().expect("a second handle");
-    let dumps = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (from, to, asks) = (twice(client), twice(server), Arc::clone(&dumps));
+fn serve(number: u64, client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
+    let dumps = Arc::new(AtomicBool::new(false));
+    let (from, to, asks, of_commands) = (twice(&client), twice(&server), Arc::clone(&dumps), Arc::clone(shared));
     std::thread::spawn(move || {
         // An end of the connection is no error here.
         let _ = commands(&from, &to, &asks);
-        close(&from);
-        close(&to);
+        end(number, &of_commands);
     });
-    let (from, to, shared) = (twice(server), twice(client), Arc::clone(shared));
+    let shared = Arc::clone(shared);
     std::thread::spawn(move || {
-        let _ = answers(&from, &to, &dumps, &shared);
-        close(&from);
-        close(&to);
+        let _ = answers(&server, &client, &dumps, &shared);
+        end(number, &shared);
     });
+}
+
+/// Both ends of a connection are closed for good: a server that writes to one that is only shut down waits for it, and
+/// lets nobody else read under the same server id meanwhile.
+fn end(number: u64, shared: &Shared) {
+    if let Some(streams) = shared.state().open.remove(&number) {
+        streams.iter().for_each(close);
+    }
 }
 
 /// One packet with its header; none at the end of the stream.
@@ -200,29 +213,24 @@ fn packet(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(packet)
 }
 
-fn commands(from: &TcpStream, mut to: &TcpStream, dumps: &std::sync::atomic::AtomicBool) -> io::Result<()> {
+fn commands(from: &TcpStream, mut to: &TcpStream, dumps: &AtomicBool) -> io::Result<()> {
     let mut from = io::BufReader::new(from);
     loop {
         let packet = packet(&mut from)?;
         // A command begins a conversation: its packet has number 0.
         if packet[3] == 0 && matches!(packet.get(4), Some(&(COM_BINLOG_DUMP | COM_BINLOG_DUMP_GTID))) {
-            dumps.store(true, std::sync::atomic::Ordering::SeqCst);
+            dumps.store(true, Ordering::SeqCst);
         }
         to.write_all(&packet)?;
     }
 }
 
-fn answers(
-    from: &TcpStream,
-    mut to: &TcpStream,
-    dumps: &std::sync::atomic::AtomicBool,
-    shared: &Shared,
-) -> io::Result<()> {
+fn answers(from: &TcpStream, mut to: &TcpStream, dumps: &AtomicBool, shared: &Shared) -> io::Result<()> {
     let mut from = io::BufReader::with_capacity(256 << 10, from);
     let (mut begins, mut chosen, mut goes_on) = (None::<Vec<u8>>, false, false);
     loop {
         let packet = packet(&mut from)?;
-        let is_event = !goes_on && dumps.load(std::sync::atomic::Ordering::SeqCst) && packet.get(4) == Some(&0);
+        let is_event = !goes_on && dumps.load(Ordering::SeqCst) && packet.get(4) == Some(&0);
         goes_on = packet.len() == 4 + PACKET_BYTES_MAX;
         let Some(&kind) = packet.get(9).filter(|_| is_event) else {
             to.write_all(&packet)?;
