@@ -165,14 +165,6 @@ fn create_select(round: usize) -> Vec<String> {
     )]
 }
 
-fn compressed(round: usize) -> Vec<String> {
-    let mut statements = vec!["SET SESSION binlog_transaction_compression = ON".to_owned(), "BEGIN".to_owned()];
-    let insert = |row: usize| format!("INSERT INTO SCHEMA.t VALUES ({}, 'packed-{round}-')", key(round, 600 + row));
-    statements.extend((0..20).map(insert));
-    statements.extend(["COMMIT".to_owned(), "SET SESSION binlog_transaction_compression = OFF".to_owned()]);
-    statements
-}
-
 fn alter(round: usize) -> Vec<String> {
     vec![
         format!("ALTER TABLE t ADD COLUMN c{round} INT"),
@@ -214,13 +206,6 @@ fn a_break_behind_any_event_of_mysql_97_loses_and_repeats_nothing() {
         visible: vec![events(&["GTID", "QUERY", "QUERY"], 1, &inserts, &["XID"])],
     });
     lab.assert_each_round(8, |round| format!("created-{round}-"), 1);
-    lab.try_every_break(&Shape {
-        name: "a compressed transaction",
-        statements: compressed,
-        events: 2,
-        visible: vec![events(&["GTID", "QUERY"], 20, &inserts, &["XID"])],
-    });
-    lab.assert_each_round(4, |round| format!("packed-{round}-"), 20);
     assert!(lab.captured.store.appender().is_err(), "capture still runs");
     lab.end();
 }
