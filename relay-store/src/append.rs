@@ -162,7 +162,7 @@ impl Appender {
     }
 
     fn open_block(&mut self, need: usize, received_us: u64, context: Option<&dyn BlockContext>) {
-        let mut payload = self.shared.buffer();
+        let mut payload = self.shared.buffers.take();
         if let Some(context) = context {
             context.write(&mut payload);
         }
@@ -398,7 +398,7 @@ impl Appender {
 impl Drop for Appender {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.shared.recycle(open.payload);
+            self.shared.buffers.give(open.payload);
         }
         *lock(&self.shared.end) = Some(std::mem::take(&mut self.submitted));
     }

@@ -32,7 +32,7 @@ use crate::bounded;
 use crate::options::Codec;
 
 pub(crate) use closing::{Closing, closings, push_closing};
-pub(crate) use payload::{compress, decode_payload, entries_range};
+pub(crate) use payload::{compress, compress_bound, decode_payload, entries_range};
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER_LEN: usize = 56;
@@ -279,11 +279,17 @@ mod tests {
             schema_ids: vec![1, 2],
             ..BlockMeta::default()
         };
-        let mut stored = Vec::new();
-        let used = compress(raw, codec, &mut stored);
-        if used == Codec::None {
-            stored = raw.to_vec();
-        }
+        let mut stored = vec![0; compress_bound(raw.len(), codec).unwrap_or(0)];
+        let used = match compress(raw, codec, &mut stored) {
+            Some(len) => {
+                stored.truncate(len);
+                codec
+            }
+            None => {
+                stored = raw.to_vec();
+                Codec::None
+            }
+        };
         let header = BlockHeader {
             kind: BlockKind::Entries,
             codec: used,
@@ -310,7 +316,9 @@ mod tests {
             assert_eq!(decode_header(fixed), Ok(header));
             let place = Place { uuid: &UUID, segment: 1, offset: 64 };
             assert_eq!(decode_meta(fixed, &head[HEADER_LEN..], place), Ok(meta));
-            assert_eq!(decode_payload(&header, stored), Ok(raw.clone()));
+            let (mut stored, mut decoded) = (stored, Vec::new());
+            assert_eq!(decode_payload(&header, &mut stored, &mut decoded), Ok(()));
+            assert_eq!(decoded, raw);
             assert_eq!(header.codec, codec);
         }
     }
@@ -342,7 +350,7 @@ mod tests {
         for bit in 0..stored.len() * 8 {
             let mut bad = stored.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode_payload(&header, bad).is_err(), "bit {bit}");
+            assert!(decode_payload(&header, &mut bad, &mut Vec::new()).is_err(), "bit {bit}");
         }
     }
 }

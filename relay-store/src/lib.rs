@@ -44,6 +44,7 @@ mod address;
 mod append;
 mod block;
 mod bounded;
+mod buffers;
 mod clock;
 mod cursor;
 mod disk;

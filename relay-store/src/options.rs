@@ -69,7 +69,7 @@ impl Default for StoreOptions {
             group_bytes: Some(1 << 20),
             block_bytes: 128 << 10,
             segment_bytes: 64 << 20,
-            queue_bytes: 16 << 20,
+            queue_bytes: 8 << 20,
             retention: Retention::default(),
             ballast_bytes: 16 << 20,
         }
@@ -77,7 +77,7 @@ impl Default for StoreOptions {
 }
 
 /// Bytes of queued blocks one group takes: bounds the time to its sync and the memory of compressed blocks.
-pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;
+pub(crate) const GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// A block larger than this is stored uncompressed, so that memory stays at one copy of it.
 pub(crate) const COMPRESS_BYTES_MAX: usize = 8 << 20;

@@ -5,6 +5,7 @@ mod block;
 use std::sync::Arc;
 
 use crate::block::{BlockKind, decode_payload};
+use crate::buffers::Lent;
 use crate::end::PreparedRange;
 use crate::error::{ReadError, StorageError};
 use crate::gap::{Damage, Gap, GapReason};
@@ -234,18 +235,17 @@ impl Reader {
         let covered = hidden.iter().any(|(start, end)| *start <= from && through <= *end);
         let skipped = covered && !self.all;
         let file = self.file.as_ref().expect("open");
-        let stored = if skipped {
-            Vec::new()
-        } else {
-            match file.payload(&head) {
-                Ok(stored) => stored,
+        let mut stored = Lent::from(&self.view.buffers);
+        if !skipped {
+            match file.payload(&head, stored.bytes_mut()) {
+                Ok(()) => {}
                 Err(BlockReadError::Block(error)) => {
                     let what = error.to_string();
                     return Ok(self.damaged(from, last, plan, head.offset, &what));
                 }
                 Err(BlockReadError::Storage(error)) => return Err(error.into()),
             }
-        };
+        }
         Ok(Read::Block(RawBlock {
             view: self.view.clone(),
             head: Box::new(head),
@@ -381,11 +381,12 @@ fn read_schema(file: &mut SegmentFile, offset: u64, id: u64) -> Result<Option<Ve
         Ok(_) | Err(BlockReadError::Block(_)) => return Ok(None),
         Err(BlockReadError::Storage(error)) => return Err(error.into()),
     };
-    let stored = match file.payload(&head) {
-        Ok(stored) => stored,
+    let (mut stored, mut raw) = (Vec::new(), Vec::new());
+    match file.payload(&head, &mut stored) {
+        Ok(()) => {}
         Err(BlockReadError::Block(_)) => return Ok(None),
         Err(BlockReadError::Storage(error)) => return Err(error.into()),
-    };
-    let Ok(raw) = decode_payload(&head.header, stored) else { return Ok(None) };
+    }
+    let Ok(()) = decode_payload(&head.header, &mut stored, &mut raw) else { return Ok(None) };
     Ok(schema::decode_block(&raw)?.into_iter().find(|version| version.id == id).map(|version| version.bytes))
 }

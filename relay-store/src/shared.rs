@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crate::buffers::Buffers;
 use crate::cursor::CursorTable;
-use crate::durable::{Watch, lock};
+use crate::durable::Watch;
 use crate::end::LogEnd;
 use crate::error::AppendError;
 use crate::meta::db::MetaReader;
@@ -31,7 +32,8 @@ pub(crate) struct Shared {
     /// Ids of the schema versions in meta.
     pub schemas: Mutex<std::collections::BTreeMap<u64, Option<u64>>>,
     pub meta: MetaReader,
-    spare: Mutex<Vec<Vec<u8>>>,
+    /// Memory of the blocks on their way to the writer.
+    pub buffers: Buffers,
 }
 
 impl Shared {
@@ -58,6 +60,8 @@ impl Shared {
             uuid,
             retention: Mutex::new(options.retention.clone()),
             queue: Queue::new(&options),
+            // As many as the queue holds: fewer would be faulted in anew, page by page, at full rate.
+            buffers: Buffers::new(options.queue_bytes / options.block_bytes + 1, 2 * options.block_bytes.max(1 << 16)),
             options,
             watch,
             view,
@@ -67,25 +71,6 @@ impl Shared {
             end: Mutex::new(Some(end)),
             schemas: Mutex::new(schemas),
             meta,
-            spare: Mutex::default(),
-        }
-    }
-
-    /// An empty buffer, used before if one is at hand.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        lock(&self.spare).pop().unwrap_or_default()
-    }
-
-    /// Gives a buffer back; one that held a very large entry is let go.
-    pub(crate) fn recycle(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 2 * self.options.block_bytes.max(1 << 16) {
-            return;
-        }
-        buffer.clear();
-        let mut spare = lock(&self.spare);
-        // As many as the queue holds: fewer would be faulted in anew, page by page, at full rate.
-        if spare.len() < self.options.queue_bytes / self.options.block_bytes + 1 {
-            spare.push(buffer);
         }
     }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::buffers::Buffers;
 use crate::durable::lock;
 use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
@@ -118,18 +119,25 @@ impl View {
     }
 }
 
+/// Buffers for blocks that readers keep among them, and the largest that is kept: that of a usual block.
+const BUFFERS_KEPT: usize = 16;
+const BUFFER_BYTES_KEPT: usize = 256 << 10;
+
 /// The state and where its files are.
 #[derive(Debug)]
 pub(crate) struct LogView {
     pub log_dir: PathBuf,
     /// Whether a writer in this process keeps it up to date.
     pub live: bool,
+    /// Memory of the blocks that readers read.
+    pub buffers: Arc<Buffers>,
     state: Mutex<View>,
 }
 
 impl LogView {
     pub(crate) fn new(log_dir: PathBuf, live: bool, view: View) -> Self {
-        LogView { log_dir, live, state: Mutex::new(view) }
+        let buffers = Arc::new(Buffers::new(BUFFERS_KEPT, BUFFER_BYTES_KEPT));
+        LogView { log_dir, live, buffers, state: Mutex::new(view) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, View> {

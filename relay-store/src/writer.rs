@@ -5,6 +5,7 @@
 
 mod commit;
 mod group;
+mod payloads;
 mod requests;
 mod rotate;
 
@@ -26,13 +27,12 @@ use crate::segment::write::SegmentWriter;
 use crate::shared::Shared;
 use crate::stats::Oversized;
 use group::Group;
+use payloads::Payloads;
 
 /// Moved cursors, and a checkpoint that moved without entries, make a group of their own at most this often.
 const ALONE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a group that found no room is tried again.
 const FULL_INTERVAL: Duration = Duration::from_millis(200);
-/// Buffers for compressed blocks that are kept from group to group.
-const SLOTS_KEPT: usize = 64;
 /// How often retention is looked at.
 pub(crate) const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Free bytes that sled needs for a batch: it grows by segments of 512 KiB.
@@ -71,7 +71,8 @@ pub(crate) struct Writer {
     in_segment: HashSet<u64>,
     /// The active segment has its footer, but the next one could not be created yet.
     sealed: bool,
-    compressed: Vec<Vec<u8>>,
+    /// The compressed payloads of the group at hand.
+    compressed: Payloads,
     last_start: Instant,
     pub(crate) last_tick: Instant,
     tick_now: bool,
@@ -107,7 +108,7 @@ impl Writer {
             requests: Vec::new(),
             in_segment,
             sealed: false,
-            compressed: Vec::new(),
+            compressed: Payloads::default(),
             // Long enough ago for the first group to start at once.
             last_start: Instant::now().checked_sub(ALONE_INTERVAL).unwrap_or_else(Instant::now),
             last_tick: Instant::now(),

@@ -36,7 +36,7 @@ impl Default for Log {
             commit_interval: Span::millis(5),
             block_bytes: Size::kib(128),
             segment_bytes: Size::mib(64),
-            queue_bytes: Size::mib(16),
+            queue_bytes: Size::mib(8),
             ballast_bytes: Size::mib(16),
             retention: Retention::default(),
         }

@@ -5,40 +5,36 @@ use crate::entry::decode_entry;
 use crate::options::{COMPRESS_BYTES_MAX, Codec};
 use crate::seq::Seq;
 
-/// Compresses `raw` into `out` (which is cleared); gives the codec that was used. A payload that does not shrink,
-/// or is so large that a second copy of it would cost too much memory, stays as it is and `out` stays empty.
-pub(crate) fn compress(raw: &[u8], codec: Codec, out: &mut Vec<u8>) -> Codec {
-    out.clear();
-    if codec == Codec::None || raw.len() > COMPRESS_BYTES_MAX || raw.len() < 32 {
-        return Codec::None;
+/// Bytes that [`compress`] wants for `len` bytes of payload; `None` for one that is stored as it is: without a codec,
+/// too small to gain, or so large that a second copy of it would cost too much memory.
+pub(crate) fn compress_bound(len: usize, codec: Codec) -> Option<usize> {
+    if !(32..=COMPRESS_BYTES_MAX).contains(&len) {
+        return None;
     }
-    let bound = match codec {
-        Codec::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
-        _ => zstd::zstd_safe::compress_bound(raw.len()),
-    };
-    out.resize(bound, 0);
-    let written = match codec {
-        Codec::Lz4 => lz4_flex::block::compress_into(raw, out).ok(),
-        _ => zstd::bulk::compress_to_buffer(raw, out.as_mut_slice(), 3).ok(),
-    };
-    match written {
-        Some(len) if len < raw.len() => {
-            out.truncate(len);
-            codec
-        }
-        _ => {
-            out.clear();
-            Codec::None
-        }
+    match codec {
+        Codec::None => None,
+        Codec::Lz4 => Some(lz4_flex::block::get_maximum_output_size(len)),
+        Codec::Zstd => Some(zstd::zstd_safe::compress_bound(len)),
     }
 }
 
-/// Checks the stored payload against its checksum and gives the raw one; without a copy when it is stored as it is.
-pub(crate) fn decode_payload(header: &BlockHeader, stored: Vec<u8>) -> Result<Vec<u8>, BlockError> {
+/// Compresses `raw` to the start of `out`; gives the length, or `None` when it does not shrink.
+pub(crate) fn compress(raw: &[u8], codec: Codec, out: &mut [u8]) -> Option<usize> {
+    let written = match codec {
+        Codec::None => None,
+        Codec::Lz4 => lz4_flex::block::compress_into(raw, out).ok(),
+        Codec::Zstd => zstd::bulk::compress_to_buffer(raw, out, 3).ok(),
+    };
+    written.filter(|len| *len < raw.len())
+}
+
+/// Checks the stored payload against its checksum and makes `raw` the raw one; without a copy when it is stored as it
+/// is: then the two change places.
+pub(crate) fn decode_payload(header: &BlockHeader, stored: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<(), BlockError> {
     if stored.len() != header.stored_len as usize {
         return Err(BlockError::Short);
     }
-    if crc32fast::hash(&stored) != header.payload_crc {
+    if crc32fast::hash(stored) != header.payload_crc {
         return Err(BlockError::PayloadChecksum);
     }
     let raw_len = header.raw_len as usize;
@@ -51,12 +47,22 @@ pub(crate) fn decode_payload(header: &BlockHeader, stored: Vec<u8>) -> Result<Ve
     if raw_len > most {
         return Err(BlockError::Fields);
     }
-    let raw = match header.codec {
-        Codec::None => stored,
-        Codec::Lz4 => lz4_flex::block::decompress(&stored, raw_len).map_err(|_| BlockError::Decompress)?,
-        Codec::Zstd => zstd::bulk::decompress(&stored, raw_len).map_err(|_| BlockError::Decompress)?,
+    raw.clear();
+    let len = match header.codec {
+        Codec::None => {
+            std::mem::swap(stored, raw);
+            Some(raw.len())
+        }
+        Codec::Lz4 => {
+            raw.resize(raw_len, 0);
+            lz4_flex::block::decompress_into(stored, raw).ok()
+        }
+        Codec::Zstd => {
+            raw.resize(raw_len, 0);
+            zstd::bulk::decompress_to_buffer(stored.as_slice(), raw.as_mut_slice()).ok()
+        }
     };
-    if raw.len() == raw_len { Ok(raw) } else { Err(BlockError::Decompress) }
+    if len == Some(raw_len) { Ok(()) } else { Err(BlockError::Decompress) }
 }
 
 /// Where the entries of a decompressed payload lie, once they were counted and found to fill it.

@@ -1,8 +1,10 @@
 //! A block as it was read: first as stored, then checked and decompressed, with what of it deliveries see.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::block::{self, Closing};
+use crate::buffers::Lent;
 use crate::entry::{Entry, decode_entry, kind};
 use crate::error::ReadError;
 use crate::gap::{Damage, Gap, GapReason};
@@ -16,7 +18,7 @@ pub struct RawBlock {
     /// Told when it does not verify.
     pub(super) view: Arc<LogView>,
     pub(super) head: Box<BlockHead>,
-    pub(super) stored: Vec<u8>,
+    pub(super) stored: Lent,
     pub(super) segment: u64,
     pub(super) from: u64,
     pub(super) through: u64,
@@ -51,9 +53,10 @@ impl RawBlock {
     ///
     /// # Errors
     /// [`ReadError::Gap`] naming segment, offset and seqs when it does not verify.
-    pub fn decode(self) -> Result<Block, ReadError> {
+    pub fn decode(mut self) -> Result<Block, ReadError> {
+        let mut raw = Lent::from(&self.view.buffers);
         if self.skipped {
-            return Ok(Block { raw: Vec::new(), entries: 0..0, closings: 0..0, ..self.into_block() });
+            return Ok(self.into_block(raw, 0..0, 0..0));
         }
         let header = self.head.header;
         let (from, through) = (self.from, self.through);
@@ -66,33 +69,23 @@ impl RawBlock {
             let reason = GapReason::Damaged { segment, offset, what };
             ReadError::Gap(Gap { first: Seq(from), last: Seq(through), reason })
         };
-        let mut this = self;
-        let stored = std::mem::take(&mut this.stored);
-        let raw = block::decode_payload(&header, stored).map_err(&damaged)?;
-        let entries = block::entries_range(&raw, &header, &this.head.meta).map_err(&damaged)?;
+        block::decode_payload(&header, self.stored.bytes_mut(), raw.bytes_mut()).map_err(&damaged)?;
+        let entries = block::entries_range(&raw, &header, &self.head.meta).map_err(&damaged)?;
         let closings = entries.end..raw.len();
-        Ok(Block { raw, entries, closings, ..this.into_block() })
+        Ok(self.into_block(raw, entries, closings))
     }
 
-    fn into_block(self) -> Block {
-        Block {
-            raw: Vec::new(),
-            entries: 0..0,
-            closings: 0..0,
-            head: self.head,
-            from: self.from,
-            through: self.through,
-            hidden: self.hidden,
-        }
+    fn into_block(self, raw: Lent, entries: Range<usize>, closings: Range<usize>) -> Block {
+        Block { raw, entries, closings, head: self.head, from: self.from, through: self.through, hidden: self.hidden }
     }
 }
 
 /// A block whose checksum was right, decompressed.
 #[derive(Debug)]
 pub struct Block {
-    raw: Vec<u8>,
-    entries: std::ops::Range<usize>,
-    closings: std::ops::Range<usize>,
+    raw: Lent,
+    entries: Range<usize>,
+    closings: Range<usize>,
     head: Box<BlockHead>,
     from: u64,
     through: u64,

@@ -202,8 +202,9 @@ fn take_in(found: &mut Found, file: &mut SegmentFile, index: SegmentIndex, bytes
     }
     for (id, offset) in &index.schemas {
         let Ok(Some(head)) = file.head_at(*offset) else { continue };
-        let Ok(stored) = file.payload(&head) else { continue };
-        let Ok(raw) = block::decode_payload(&head.header, stored) else { continue };
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        let Ok(()) = file.payload(&head, &mut stored) else { continue };
+        let Ok(()) = block::decode_payload(&head.header, &mut stored, &mut raw) else { continue };
         for version in schema::decode_block(&raw)?.into_iter().filter(|version| version.id == *id) {
             found.schemas.insert(version.id, SchemaRecord { bytes: version.bytes, retired_at: None });
         }

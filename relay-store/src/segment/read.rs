@@ -190,19 +190,20 @@ impl SegmentFile {
         Ok(Some(BlockHead { offset, header, meta }))
     }
 
-    /// The stored payload of a block.
-    pub(crate) fn payload(&self, head: &BlockHead) -> Result<Vec<u8>, BlockReadError> {
+    /// Makes `stored` the stored payload of a block.
+    pub(crate) fn payload(&self, head: &BlockHead, stored: &mut Vec<u8>) -> Result<(), BlockReadError> {
         let io = |error| StorageError::io("read segment", &self.path, error);
         let len = head.header.stored_len as usize;
         // The header proved right, but the file may have been cut: no allocation beyond what is there.
         if len > 1 << 20 && self.file.metadata().map_err(io)?.len() < head.end() {
             return Err(BlockError::Short.into());
         }
-        let mut stored = vec![0u8; len];
-        if read_full(&self.file, &mut stored, head.payload_offset()).map_err(io)? < len {
+        stored.clear();
+        stored.resize(len, 0);
+        if read_full(&self.file, stored, head.payload_offset()).map_err(io)? < len {
             return Err(BlockError::Short.into());
         }
-        Ok(stored)
+        Ok(())
     }
 
     /// Checksum of the stored payload, read in pieces: the largest payload must not cost its size in memory.

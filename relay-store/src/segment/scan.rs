@@ -128,11 +128,12 @@ fn payload_problem(
             Err(error) => problem(error),
         };
     }
-    let stored = match segment.payload(head) {
-        Ok(stored) => stored,
-        Err(error) => return problem(error),
-    };
-    let checked = block::decode_payload(&head.header, stored).and_then(|raw| match head.header.kind {
+    let (mut stored, mut raw) = (Vec::new(), Vec::new());
+    if let Err(error) = segment.payload(head, &mut stored) {
+        return problem(error);
+    }
+    let decoded = block::decode_payload(&head.header, &mut stored, &mut raw);
+    let checked = decoded.and_then(|()| match head.header.kind {
         BlockKind::Entries => block::entries_range(&raw, &head.header, &head.meta).map(drop),
         BlockKind::Schemas => Ok(()),
     });

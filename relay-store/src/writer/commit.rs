@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::group::{Group, add_blocks};
-use super::{GroupError, SLOTS_KEPT, Writer};
+use super::{GroupError, Writer};
 use crate::block::{BlockMeta, Closed};
 use crate::durable::lock;
 use crate::error::StorageError;
@@ -54,13 +54,11 @@ impl Writer {
         for item in items {
             self.done += 1;
             if let Item::Block(block) = item {
-                self.shared.recycle(block.payload);
+                self.shared.buffers.give(block.payload);
             }
         }
         self.answer_barriers();
         // What one very large block needed is not kept.
-        self.compressed.truncate(SLOTS_KEPT);
-        self.compressed.iter_mut().filter(|slot| slot.capacity() > 1 << 20).for_each(|slot| *slot = Vec::new());
         Ok(())
     }
 
@@ -68,8 +66,8 @@ impl Writer {
         let mut slices = Vec::with_capacity(group.blocks.len() * 2);
         for encoded in &group.blocks {
             slices.push(IoSlice::new(&group.heads[encoded.head.clone()]));
-            let payload: &[u8] = match (encoded.compressed, encoded.item) {
-                (Some(slot), _) => &self.compressed[slot],
+            let payload: &[u8] = match (&encoded.compressed, encoded.item) {
+                (Some(place), _) => self.compressed.get(place),
                 (None, Some(item)) => match &self.work[item] {
                     Item::Block(block) => &block.payload,
                     Item::Advance(_) => unreachable!("an advance makes no block"),

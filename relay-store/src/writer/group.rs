@@ -1,26 +1,24 @@
 //! A group: the queued blocks that one write takes, compressed and framed for the active segment.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::{GroupError, Writer};
 use crate::block::{self, BlockHeader, BlockKind, BlockMeta, Place};
 use crate::error::StorageError;
-use crate::meta::mark::Mark;
 use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
 use crate::options::Codec;
 use crate::queue::{Item, SealedBlock};
 use crate::room::Load;
 use crate::segment::footer::SegmentIndex;
-use crate::segment::write::SegmentWriter;
-use crate::shared::Shared;
 
 /// One block of a group on its way to the file.
 pub(super) struct Encoded {
     /// Item of `work` it comes from; `None` for a block of schema versions.
     pub item: Option<usize>,
-    pub head: std::ops::Range<usize>,
-    /// Index into the compressed buffers; `None`: the item's own payload.
-    pub compressed: Option<usize>,
+    pub head: Range<usize>,
+    /// Where in the compressed payloads; `None`: the item's own payload.
+    pub compressed: Option<Range<usize>>,
     pub offset: u64,
     pub header: BlockHeader,
     /// Of a schema block.
@@ -53,13 +51,22 @@ impl Group {
     }
 }
 
+/// What a block's head says beside its payload.
+struct Frame<'a> {
+    kind: BlockKind,
+    first_seq: u64,
+    count: u32,
+    meta: &'a BlockMeta,
+}
+
 impl Writer {
     /// Compresses and frames as many items as the active segment takes.
     pub(super) fn encode(&mut self) -> Result<Group, GroupError> {
         let mut group = Group::default();
         let mut offset = self.segment.offset;
         let mut has_entries = self.segment.index.last_seq >= self.segment.index.first_seq;
-        let mut used = 0;
+        let codec = self.shared.options.codec;
+        self.compressed.clear();
         for (position, item) in self.work.iter().enumerate() {
             let Item::Block(block) = item else {
                 group.items = position + 1;
@@ -69,7 +76,7 @@ impl Writer {
                 group.rotate = true;
                 break;
             }
-            let marks = (group.heads.len(), group.blocks.len(), group.schemas.len(), used, offset);
+            let marks = (group.heads.len(), group.blocks.len(), group.schemas.len());
             let missing: Vec<u64> = block
                 .meta
                 .schema_ids
@@ -86,32 +93,25 @@ impl Writer {
                         ..BlockMeta::default()
                     };
                     group.schemas.extend(&missing);
-                    let slot = take_slot(&mut self.compressed, &mut used);
-                    let encoder = Encoder { shared: &self.shared, mark: &self.mark, segment: &self.segment };
-                    let kind = BlockKind::Schemas;
-                    let encoded =
-                        encoder.frame(&mut group.heads, kind, block.first_seq, 0, &meta, &payload, offset, slot);
-                    if encoded.codec == Codec::None {
-                        slot.extend_from_slice(&payload);
-                    }
-                    let head = group.heads.len();
+                    let compressed = self.compressed.compress(&payload, codec);
+                    let frame = Frame { kind: BlockKind::Schemas, first_seq: block.first_seq, count: 0, meta: &meta };
+                    let header = self.frame(&mut group.heads, frame, &payload, compressed.as_ref(), offset);
                     group.blocks.push(Encoded {
                         item: None,
-                        head: marks.0..head,
-                        compressed: Some(used - 1),
+                        head: marks.0..group.heads.len(),
+                        compressed: Some(compressed.unwrap_or_else(|| self.compressed.copy(&payload))),
                         offset,
-                        header: encoded,
+                        header,
                         meta: Some(meta),
                     });
-                    offset += encoded.len();
+                    offset += header.len();
                 }
             }
             let head_start = group.heads.len();
-            let slot = take_slot(&mut self.compressed, &mut used);
-            let encoder = Encoder { shared: &self.shared, mark: &self.mark, segment: &self.segment };
-            let (kind, first) = (BlockKind::Entries, block.first_seq);
-            let header =
-                encoder.frame(&mut group.heads, kind, first, block.count, &block.meta, &block.payload, offset, slot);
+            let compressed = self.compressed.compress(&block.payload, codec);
+            let frame =
+                Frame { kind: BlockKind::Entries, first_seq: block.first_seq, count: block.count, meta: &block.meta };
+            let header = self.frame(&mut group.heads, frame, &block.payload, compressed.as_ref(), offset);
             let end = offset + header.len();
             if end > self.shared.options.segment_bytes && has_entries && block.count > 0 {
                 // This block begins the next segment.
@@ -124,7 +124,7 @@ impl Writer {
             group.blocks.push(Encoded {
                 item: Some(position),
                 head: head_start..group.heads.len(),
-                compressed: (header.codec != Codec::None).then_some(used - 1),
+                compressed,
                 offset,
                 header,
                 meta: None,
@@ -141,6 +141,35 @@ impl Writer {
             group.bytes = 0;
         }
         Ok(group)
+    }
+
+    /// Appends a block's head to `heads`; its payload is `compressed`, or `raw` as it is.
+    fn frame(
+        &self,
+        heads: &mut Vec<u8>,
+        frame: Frame<'_>,
+        raw: &[u8],
+        compressed: Option<&Range<usize>>,
+        offset: u64,
+    ) -> BlockHeader {
+        let (codec, stored) = match compressed {
+            Some(place) => (self.shared.options.codec, self.compressed.get(place)),
+            None => (Codec::None, raw),
+        };
+        let header = BlockHeader {
+            kind: frame.kind,
+            codec,
+            meta_len: 0,
+            stored_len: stored.len() as u32,
+            raw_len: raw.len() as u32,
+            payload_crc: crc32fast::hash(stored),
+            log_epoch: self.mark.log_epoch,
+            first_seq: frame.first_seq,
+            durable_seq: self.mark.durable_seq,
+            count: frame.count,
+        };
+        let place = Place { uuid: &self.shared.uuid, segment: self.segment.index.first_seq, offset };
+        block::encode_head(heads, header, frame.meta, place)
     }
 
     fn versions(&self, ids: &[u64]) -> Result<Vec<SchemaVersion>, StorageError> {
@@ -166,47 +195,6 @@ impl Writer {
     }
 }
 
-/// Frames blocks for one segment.
-struct Encoder<'a> {
-    shared: &'a Shared,
-    mark: &'a Mark,
-    segment: &'a SegmentWriter,
-}
-
-impl Encoder<'_> {
-    /// Compresses a payload into `slot` and appends the block's head to `heads`. An empty slot afterwards means that
-    /// the payload is stored as it is.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one block and where they go")]
-    fn frame(
-        &self,
-        heads: &mut Vec<u8>,
-        kind: BlockKind,
-        first_seq: u64,
-        count: u32,
-        meta: &BlockMeta,
-        payload: &[u8],
-        offset: u64,
-        slot: &mut Vec<u8>,
-    ) -> BlockHeader {
-        let codec = block::compress(payload, self.shared.options.codec, slot);
-        let stored: &[u8] = if codec == Codec::None { payload } else { slot };
-        let header = BlockHeader {
-            kind,
-            codec,
-            meta_len: 0,
-            stored_len: stored.len() as u32,
-            raw_len: payload.len() as u32,
-            payload_crc: crc32fast::hash(stored),
-            log_epoch: self.mark.log_epoch,
-            first_seq,
-            durable_seq: self.mark.durable_seq,
-            count,
-        };
-        let place = Place { uuid: &self.shared.uuid, segment: self.segment.index.first_seq, offset };
-        block::encode_head(heads, header, meta, place)
-    }
-}
-
 /// Takes the blocks of a written group into an index.
 pub(super) fn add_blocks(index: &mut SegmentIndex, group: &Group, items: &[Item]) {
     for encoded in &group.blocks {
@@ -217,14 +205,4 @@ pub(super) fn add_blocks(index: &mut SegmentIndex, group: &Group, items: &[Item]
             (None, _) => unreachable!("every block has its meta or its item"),
         }
     }
-}
-
-fn take_slot<'a>(slots: &'a mut Vec<Vec<u8>>, used: &mut usize) -> &'a mut Vec<u8> {
-    if slots.len() == *used {
-        slots.push(Vec::new());
-    }
-    *used += 1;
-    let slot = &mut slots[*used - 1];
-    slot.clear();
-    slot
 }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory that all Kafka deliveries together may have in flight.
-const BUDGET_BYTES: usize = 64 << 20;
+const BUDGET_BYTES: usize = 32 << 20;
 /// The least that one delivery gets, however many there are.
 const SHARE_BYTES_MIN: usize = 4 << 20;
 
@@ -73,10 +73,10 @@ mod tests {
     fn shares_of_the_budget_shrink_and_grow_and_never_vanish() {
         let budget = Budget::default();
         let first = budget.join();
-        assert_eq!(first.bytes(), 64 << 20);
+        assert_eq!(first.bytes(), BUDGET_BYTES);
         let others: Vec<_> = (0..31).map(|_| budget.join()).collect();
         assert_eq!(first.bytes(), 4 << 20);
         drop(others);
-        assert_eq!(first.bytes(), 64 << 20);
+        assert_eq!(first.bytes(), BUDGET_BYTES);
     }
 }
