@@ -2,6 +2,9 @@
 
 use super::column::decimal_bytes;
 
+/// The longest text: a sign, 65 digits, a point, a zero before it, and the digits that damaged bytes may add.
+pub(crate) const LONGEST: usize = 72;
+
 /// A DECIMAL as it lies in a row: groups of nine digits as 4-byte big-endian numbers, the sign in the first bit, all
 /// bits inverted when negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,53 +34,60 @@ impl<'a> Decimal<'a> {
 
     /// Appends it as the server prints it: `-12.3400`, always with `scale` digits after the point.
     pub fn write(&self, out: &mut Vec<u8>) {
+        let mut text = [0; LONGEST];
+        let len = self.write_to(&mut text);
+        out.extend_from_slice(&text[..len]);
+    }
+
+    /// Puts it at the start of `text`, as [`Decimal::write`] does; returns its length.
+    #[inline]
+    pub(crate) fn write_to(&self, text: &mut [u8; LONGEST]) -> usize {
         let first = self.bytes.first().copied().unwrap_or(0x80);
         let negative = first & 0x80 == 0;
         let invert = if negative { 0xFF } else { 0 };
         let whole = usize::from(self.precision - self.scale);
         let (head, tail) = self.bytes.split_at(decimal_bytes(whole));
         // The sign bit is in the first byte, wherever that is.
-        let sign = |at: usize| if at == 0 { 0x80 } else { 0 };
-        let group = |bytes: &[u8], at: usize| {
-            bytes.iter().enumerate().fold(0u32, |v, (i, &b)| v << 8 | u32::from(b ^ sign(at + i) ^ invert))
+        let group = |bytes: &[u8], is_first: bool| {
+            let v = bytes.iter().fold(0u32, |v, &b| v << 8 | u32::from(b ^ invert));
+            if is_first { v ^ 0x80 << (8 * (bytes.len() - 1)) } else { v }
         };
-        if negative {
-            out.push(b'-');
-        }
-        let start = out.len();
+        text[0] = b'-';
+        let start = usize::from(negative);
+        let mut at = start;
         let (lead, groups) = head.split_at(decimal_bytes(whole % 9));
-        let mut at = 0;
-        if !lead.is_empty() {
-            let v = group(lead, at);
-            if v != 0 {
-                out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
-            }
-            at = lead.len();
+        let mut is_first = true;
+        for bytes in std::iter::once(lead).filter(|lead| !lead.is_empty()).chain(groups.chunks(4)) {
+            let v = group(bytes, std::mem::take(&mut is_first));
+            let digits = if at > start { 9 } else { v.checked_ilog10().map_or(0, |log| log as usize + 1) };
+            put_digits(v, &mut text[at..at + digits]);
+            at += digits;
         }
-        for bytes in groups.chunks(4) {
-            let v = group(bytes, at);
-            if out.len() == start {
-                if v != 0 {
-                    out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
-                }
-            } else {
-                push_digits(v, 9, out);
-            }
-            at += bytes.len();
-        }
-        if out.len() == start {
-            out.push(b'0');
+        if at == start {
+            text[at] = b'0';
+            at += 1;
         }
         if self.scale > 0 {
-            out.push(b'.');
+            text[at] = b'.';
+            at += 1;
             let mut left = usize::from(self.scale);
             for bytes in tail.chunks(4) {
                 let digits = left.min(9);
-                push_digits(group(bytes, at), digits, out);
-                at += bytes.len();
+                put_digits(group(bytes, std::mem::take(&mut is_first)), &mut text[at..at + digits]);
+                at += digits;
                 left -= digits;
             }
         }
+        at
+    }
+}
+
+/// Fills `to` with the last decimal digits of `v`, zeros in front.
+#[inline]
+fn put_digits(mut v: u32, to: &mut [u8]) {
+    for place in to.iter_mut().rev() {
+        *place = b'0' + (v % 10) as u8;
+        v /= 10;
     }
 }
 
@@ -118,6 +128,19 @@ mod tests {
         assert_eq!(text(&[0x80], 1, 0), "0");
         assert_eq!(text(&[0x80 | 99], 2, 2), "0.99");
         assert_eq!(text(&[0x7F ^ 1], 2, 2), "-0.01");
+    }
+
+    #[test]
+    fn bytes_that_no_server_writes_have_room() {
+        for (precision, scale) in
+            (1..=65).flat_map(|precision| (0..=precision.min(30)).map(move |scale| (precision, scale)))
+        {
+            let length = decimal_bytes(usize::from(precision - scale)) + decimal_bytes(scale.into());
+            for byte in [0, 0x7F, 0x80, 0xFF] {
+                let shown = text(&vec![byte; length], precision, scale);
+                assert!(shown.len() <= LONGEST, "{shown}");
+            }
+        }
     }
 
     #[test]

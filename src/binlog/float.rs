@@ -6,7 +6,7 @@ const PLAIN_PLACES: i32 = 15;
 
 /// Appends a DOUBLE as `SELECT` prints it: `0.1`, `1e20`, `100000000000000`.
 pub fn write_double(v: f64, out: &mut Vec<u8>) {
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     if !v.is_finite() {
         // The server stores none. Should one be met, it is shown as what it is.
         out.extend_from_slice(buffer.format(v).as_bytes());
@@ -29,7 +29,7 @@ pub fn write_float_exact(v: f32, out: &mut Vec<u8>) {
     if !v.is_finite() {
         return write_double(v.into(), out);
     }
-    write_digits(ryu::Buffer::new().format_finite(v), out);
+    write_digits(zmij::Buffer::new().format_finite(v), out);
 }
 
 /// Lays out the digits of `text` (`-12.5`, `1.25e-7`, ...) as the server does.
@@ -46,7 +46,7 @@ fn write_digits(text: &str, out: &mut Vec<u8>) {
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // The digits without zeros around them, on the stack: 17 for a double, and zeros that ryu pads with.
+    // The digits without zeros around them, on the stack: 17 for a double, and zeros that it pads with.
     let mut digits = [0u8; 48];
     let mut len = 0;
     for &c in whole.as_bytes().iter().chain(fraction.as_bytes()) {

@@ -9,7 +9,7 @@ pub fn write_float(value: f32, out: &mut Vec<u8>) {
     if value.is_subnormal() {
         write_layout(shortest_of_two_digits(&format!("{value:e}"), || format!("{value:.1e}")).as_bytes(), out);
     } else {
-        write_layout(ryu::Buffer::new().format_finite(value).as_bytes(), out);
+        write_layout(zmij::Buffer::new().format_finite(value).as_bytes(), out);
     }
 }
 
@@ -21,17 +21,17 @@ pub fn write_double(value: f64, out: &mut Vec<u8>) {
     if value.is_subnormal() {
         write_layout(shortest_of_two_digits(&format!("{value:e}"), || format!("{value:.1e}")).as_bytes(), out);
     } else {
-        let mut buffer = ryu::Buffer::new();
+        let mut buffer = zmij::Buffer::new();
         match plain_double(value, &mut buffer) {
             Some(text) => out.extend_from_slice(text),
-            None => write_layout(ryu::Buffer::new().format_finite(value).as_bytes(), out),
+            None => write_layout(zmij::Buffer::new().format_finite(value).as_bytes(), out),
         }
     }
 }
 
-/// A number that needs no exponent: between its bounds, ryu lays digits out as Java does. None for any other.
+/// A number that needs no exponent: between its bounds, zmij lays digits out as Java does. None for any other.
 #[inline]
-pub(super) fn plain_double(value: f64, buffer: &mut ryu::Buffer) -> Option<&[u8]> {
+pub(super) fn plain_double(value: f64, buffer: &mut zmij::Buffer) -> Option<&[u8]> {
     (1e-3..1e7).contains(&value.abs()).then(|| buffer.format_finite(value).as_bytes())
 }
 
@@ -186,7 +186,7 @@ mod tests {
             let value = f64::from_bits(bits);
             let near = f64::from(bits as u32) / 4e5 * if bits & 1 << 40 == 0 { 1.0 } else { -1.0 };
             let mut laid_out = Vec::new();
-            write_layout(ryu::Buffer::new().format_finite(near).as_bytes(), &mut laid_out);
+            write_layout(zmij::Buffer::new().format_finite(near).as_bytes(), &mut laid_out);
             assert_eq!(double(near).as_bytes(), laid_out);
             if value.is_finite() {
                 assert_eq!(double(value).parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));

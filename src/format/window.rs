@@ -153,15 +153,6 @@ impl<'a> Window<'a> {
         put
     }
 
-    /// Puts the inside of a JSON string.
-    pub(super) fn put_text(&mut self, text: &str) {
-        let put = self.put_plain(text.as_bytes());
-        // What was put is ASCII, so that the rest begins with a character.
-        if let Some(rest) = text.get(put..) {
-            self.put_escaped(rest);
-        }
-    }
-
     /// Puts the inside of a JSON string that probably needs escapes.
     pub(super) fn put_escaped(&mut self, text: &str) {
         for step in text.as_bytes().chunks(STEP) {

@@ -8,8 +8,6 @@ use crate::format::json::{write_escaped, write_string};
 use crate::format::text::EnumForm;
 use crate::format::window::Piece;
 
-/// Room for the numbers and words that come between the fragments.
-const FRAME: usize = 192;
 /// How much longer than its bytes in the row a value's text usually is, quotes included.
 const VALUE: usize = 24;
 
@@ -20,8 +18,8 @@ pub(super) struct Fragments {
     pub(super) plan: u64,
     /// Each column; none for those that are not written.
     pub(super) columns: Vec<Option<Member>>,
-    /// Bytes of a message but for its values.
-    pub(super) frame: usize,
+    /// Bytes of `data` but for its values.
+    pub(super) names: usize,
     /// From the end of `data` to the number of `es`.
     pub(super) database: Vec<u8>,
     /// From the number of `id` to the value of `old`.
@@ -58,6 +56,8 @@ pub(super) enum Way {
     Timestamp(u8),
     /// DOUBLE.
     Double,
+    /// DECIMAL of so many digits, so many of them behind the point.
+    Decimal(u8, u8),
     /// The long way, by a typed value.
     Value,
 }
@@ -93,6 +93,7 @@ impl Way {
             (WireType::DATETIME2, _) => Way::DateTime(def.meta() as u8),
             (WireType::TIMESTAMP2, _) => Way::Timestamp(def.meta() as u8),
             (WireType::DOUBLE, _) => Way::Double,
+            (WireType::NEWDECIMAL, _) => Way::Decimal((def.meta() >> 8) as u8, def.meta() as u8),
             _ => Way::Value,
         }
     }
@@ -142,8 +143,7 @@ impl Fragments {
         write_escaped(&plan.name.table, &mut rest);
         rest.extend_from_slice(b"\",\"ts\":");
         let names: usize = columns.iter().flatten().map(|column| column.name.len() + VALUE).sum();
-        let frame = FRAME + names + database.len() + mysql_type.len() + rest.len();
-        Self { plan: plan.id, columns, frame, database, mysql_type, keys_and_table: rest }
+        Self { plan: plan.id, columns, names, database, mysql_type, keys_and_table: rest }
     }
 }
 
