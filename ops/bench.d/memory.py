@@ -21,6 +21,7 @@ def run(bench, arguments):
     full_rate(bench, env, place, arguments.rows)
     for compressed in (False, True):
         one_transaction(bench, env, compressed)
+    workload.forget(env)
 
 
 def full_rate(bench, env, place, rows):

@@ -87,3 +87,11 @@ def generate(env, rows):
 
 def file_exists(env, file):
     return any(row[0] == file for row in sql(env, "SHOW BINARY LOGS"))
+
+
+def forget(env):
+    """Empties the binlog: what a bench wrote behind the workload would be captured with it the next time."""
+    sql(env, "DROP DATABASE IF EXISTS bench; DROP DATABASE IF EXISTS big; RESET BINARY LOGS AND GTIDS")
+    note = os.path.join(ROOT, "target", "bench", "workload.json")
+    if os.path.exists(note):
+        os.remove(note)
