@@ -37,9 +37,6 @@ pub enum EventError {
     /// Rows of a table that no table map names.
     #[error("rows of table id {0}, which no table map of their transaction names")]
     NoTableMap(u64),
-    /// A row of a selected table lacks columns, and that is not allowed.
-    #[error("a row lacks columns: it was logged with binlog_row_image MINIMAL or NOBLOB")]
-    PartialImage,
     /// The definition of a table was read ahead of the stream, in the belief that table maps name their columns.
     #[error("a table map of {0} names no columns, though the server's setting says so now: it was changed since")]
     ColumnsNotNamed(String),
@@ -151,10 +148,6 @@ impl EventError {
             Self::Group(GroupError::Incident(_)) => {
                 "compare the destinations with the source; then start the log anew or behind this event"
             }
-            Self::PartialImage => {
-                "SET binlog_row_image = FULL, for every session; and set source.allow_partial_images = true to take this row as \
-                 it is"
-            }
             Self::Group(GroupError::OutsideTransaction) => "set source.start to the beginning of a transaction",
             Self::Unknown => "upgrade the relay to a version that knows the source's",
             Self::Undone { .. } => {
@@ -172,7 +165,7 @@ impl EventError {
         match self {
             Self::Position(error) => error.exit(),
             // What the precheck would have refused, had it been the server's setting.
-            Self::Group(GroupError::StatementFormat(_)) | Self::PartialImage => Exit::Precheck,
+            Self::Group(GroupError::StatementFormat(_)) => Exit::Precheck,
             // The server says that it lost changes.
             Self::Group(GroupError::Incident(_)) => Exit::Source,
             _ if self.class() == Class::Fatal => Exit::Store,

@@ -85,7 +85,7 @@ pub(super) struct Start {
     pub(super) history: SchemaHistory,
     /// Where definitions were read that the stream has not reached yet.
     pub(super) reading: Option<Reading>,
-    /// Rows may lack columns (`binlog_row_image` MINIMAL and NOBLOB).
+    /// Rows that lack columns (`binlog_row_image` MINIMAL and NOBLOB) are expected.
     pub(super) partial_images: bool,
 }
 
@@ -109,7 +109,8 @@ pub(super) struct Recorder {
     scene: Scene,
     history: SchemaHistory,
     reading: Option<Reading>,
-    partial_images: bool,
+    /// The first row that lacks columns is told of.
+    warns_of_partial_rows: bool,
     /// New versions of selected tables, and versions that they replace, until an entry takes them along.
     versions: Vec<TableDefinition>,
     retired: Vec<u64>,
@@ -160,7 +161,7 @@ impl Recorder {
             scene: Scene::default(),
             history,
             reading,
-            partial_images,
+            warns_of_partial_rows: !partial_images,
             versions: Vec::new(),
             retired: Vec::new(),
             transaction: Transaction::default(),

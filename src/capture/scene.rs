@@ -132,6 +132,13 @@ impl Scene {
         self.maps.get(&table_id).map(|map| map.selected)
     }
 
+    /// The table that a table id stands for, as `database.table`.
+    pub(super) fn table_name(&self, table_id: u64, short_id: bool) -> Option<String> {
+        let head = MapHead::read(&self.maps.get(&table_id)?.body, short_id).ok()?;
+        let (database, table) = head.names();
+        Some(format!("{database}.{table}"))
+    }
+
     /// A map was logged and is in force from here on. `flags` and `parts` are those of its entry.
     pub(super) fn put_in_force(&mut self, table_id: u64, flags: u8, parts: &[&[u8]]) {
         let Some(map) = self.maps.get_mut(&table_id) else { return };

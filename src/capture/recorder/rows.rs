@@ -73,8 +73,8 @@ impl Recorder {
         let flags = event.body.get(if short { 4 } else { 6 }).copied().unwrap_or(0);
         match self.scene.is_selected(table_id) {
             Some(true) => {
-                if !self.partial_images {
-                    self.refuse_partial_images(event)?;
+                if self.warns_of_partial_rows {
+                    self.warn_of_partial_rows(event, table_id)?;
                 }
                 append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[event.raw])?;
                 self.transaction.rows_logged += 1;
@@ -90,10 +90,24 @@ impl Recorder {
         Ok(())
     }
 
-    /// A session may log less of a row than the server's setting says, which is all that the precheck sees.
-    pub(super) fn refuse_partial_images(&self, event: &Event<'_>) -> Result<(), EventError> {
+    /// A session may log less of a row than the server's setting says, which is all that the precheck sees. What it
+    /// left out is nowhere, so the row goes on with what it holds; said once a connection.
+    fn warn_of_partial_rows(&mut self, event: &Event<'_>, table_id: u64) -> Result<(), EventError> {
         let head = RowsHead::parse(event, self.format.as_ref().ok_or(EventError::BeforeFormat)?)?;
         let whole = |columns: Option<ColumnSet<'_>>| columns.is_none_or(|columns| columns.is_full());
-        if whole(head.columns_before()) && whole(head.columns_after()) { Ok(()) } else { Err(EventError::PartialImage) }
+        if whole(head.columns_before()) && whole(head.columns_after()) {
+            return Ok(());
+        }
+        self.warns_of_partial_rows = false;
+        let (file, position) = self.place();
+        let table = self.scene.table_name(table_id, self.short_table_ids()).unwrap_or_default();
+        tracing::warn!(
+            table,
+            file,
+            position,
+            "a row lacks columns and is delivered with what it holds: a session has binlog_row_image MINIMAL or NOBLOB; \
+             set it to FULL there"
+        );
+        Ok(())
     }
 }
