@@ -16,9 +16,9 @@ use crate::lockfile::is_refused;
 use crate::meta::catalogue::SegmentRecord;
 use crate::meta::db::{Batch, Db};
 use crate::meta::mark::Mark;
-use crate::recover::segment_files;
 use crate::segment::read::SegmentFile;
 use crate::segment::read::read_small;
+use crate::segment::segment_files;
 use crate::segment::write::{SegmentWriter, sync_dir};
 use crate::segment::{self, SegmentHeader};
 

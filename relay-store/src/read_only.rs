@@ -107,14 +107,14 @@ fn mark_and_files(log: &LogView) -> Result<(Option<Mark>, BTreeSet<u64>), Storag
     let place = |mark: &Option<Mark>| mark.as_ref().map(|mark| (mark.segment, mark.first_seq));
     let mut published = mark::read_published(&log.log_dir)?;
     for _ in 0..LOOKS_MAX {
-        let files = crate::recover::segment_files(&log.log_dir)?;
+        let files = crate::segment::segment_files(&log.log_dir)?;
         let again = mark::read_published(&log.log_dir)?;
         if place(&again) == place(&published) {
             return Ok((again, files));
         }
         published = again;
     }
-    Ok((published, crate::recover::segment_files(&log.log_dir)?))
+    Ok((published, crate::segment::segment_files(&log.log_dir)?))
 }
 
 /// How often the mark and the files are looked at when they move meanwhile; they move once a segment.

@@ -17,14 +17,14 @@ mod rebuild;
 mod recheck;
 mod tail;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Ballast};
 use crate::end::LogEnd;
 use crate::error::{OpenError, StorageError};
 use crate::format;
-use crate::gap::Damage;
+use crate::gap::{Damage, Gap};
 use crate::lockfile::LockFile;
 use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::cursor::CursorRecord;
@@ -34,7 +34,6 @@ use crate::options::StoreOptions;
 use crate::segment::write::{SegmentWriter, sync_dir};
 use crate::segment::{self, SegmentHeader};
 use crate::seq::Seq;
-use crate::store::OpenReport;
 use crate::view::{LogView, View};
 use files::{check_sealed, finish_deletions, remove_orphans};
 use loss::{Loss, lose_prepared};
@@ -45,6 +44,29 @@ pub(crate) use meta::MetaState;
 
 /// Free bytes that sled needs to open and to take the first batches.
 const OPEN_BYTES: u64 = 2 << 20;
+
+/// What opening found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// A store was created.
+    pub created: bool,
+    /// Bytes cut above the mark: never acknowledged, never seen.
+    pub cut_bytes: u64,
+    /// First and last seq of the transaction that was open at the log's end; the next appender abandons it.
+    pub open_transaction: Option<(Seq, Seq)>,
+    /// Places that do not verify, those that were known before included.
+    pub damage: Vec<Damage>,
+    /// Ranges that were lost just now. The log went on behind them, in a new log epoch.
+    pub lost: Vec<Gap>,
+    /// Where a meta that was damaged was moved to, when it was rebuilt.
+    pub meta_rebuilt: Option<PathBuf>,
+    /// Why it was rebuilt.
+    pub meta_problem: Option<String>,
+    /// `FORMAT` was missing or damaged, and was restored from a segment header.
+    pub format_restored: bool,
+    /// Cursors taken from a snapshot: paused, and possibly behind the truth.
+    pub restored_cursors: Vec<String>,
+}
 
 /// An opened store, before its writer thread runs.
 pub(crate) struct Recovered {
@@ -102,21 +124,6 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Recovered, Open
         }
     };
     go_on(&site, lock, db, state, ballast, report)
-}
-
-/// The first seqs of the segment files in the directory.
-pub(crate) fn segment_files(log_dir: &Path) -> Result<BTreeSet<u64>, StorageError> {
-    let mut files = BTreeSet::new();
-    let entries = match std::fs::read_dir(log_dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
-        Err(error) => return Err(StorageError::io("list", log_dir, error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| StorageError::io("list", log_dir, error))?;
-        files.extend(segment::parse_name(&entry.file_name().to_string_lossy()).filter(|first| *first > 0));
-    }
-    Ok(files)
 }
 
 /// Goes on where the mark says.

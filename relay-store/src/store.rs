@@ -1,6 +1,6 @@
 //! The store: open, hand out its parts, close.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,41 +11,18 @@ use crate::append::Appender;
 use crate::cursor::{CursorTable, Cursors};
 use crate::durable::{Durable, lock};
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
-use crate::gap::{Damage, Gap};
+use crate::gap::Damage;
 use crate::lockfile::LockFile;
 use crate::meta::schema::{self, SchemaRecord, SchemaVersion};
 use crate::options::{Retention, StoreOptions};
 use crate::read::Reader;
-use crate::recover::{self, Recovered};
+use crate::recover::{self, OpenReport, Recovered};
 use crate::seq::{LogEpoch, Seq};
 use crate::shared::Shared;
 use crate::stats::StoreStats;
 use crate::verify::{self, Progress, VerifyReport};
 use crate::view::{Positions, SegmentInfo};
 use crate::writer::Writer;
-
-/// What opening found and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OpenReport {
-    /// A store was created.
-    pub created: bool,
-    /// Bytes cut above the mark: never acknowledged, never seen.
-    pub cut_bytes: u64,
-    /// First and last seq of the transaction that was open at the log's end; the next appender abandons it.
-    pub open_transaction: Option<(Seq, Seq)>,
-    /// Places that do not verify, those that were known before included.
-    pub damage: Vec<Damage>,
-    /// Ranges that were lost just now. The log went on behind them, in a new log epoch.
-    pub lost: Vec<Gap>,
-    /// Where a meta that was damaged was moved to, when it was rebuilt.
-    pub meta_rebuilt: Option<PathBuf>,
-    /// Why it was rebuilt.
-    pub meta_problem: Option<String>,
-    /// `FORMAT` was missing or damaged, and was restored from a segment header.
-    pub format_restored: bool,
-    /// Cursors taken from a snapshot: paused, and possibly behind the truth.
-    pub restored_cursors: Vec<String>,
-}
 
 struct Inner {
     shared: Arc<Shared>,

@@ -1,13 +1,13 @@
 //! The segment files against the catalogue: deletions that were begun are finished, what no mark points into is removed, and
 //! sealed segments that are gone or too short are named.
 
-use super::{MetaState, Site, segment_files};
+use super::{MetaState, Site};
 use crate::error::StorageError;
 use crate::gap::{Damage, Gap, GapReason};
 use crate::meta::catalogue::{SegmentRecord, SegmentState, put_gap};
 use crate::meta::db::Batch;
 use crate::meta::mark::Mark;
-use crate::segment;
+use crate::segment::{self, segment_files};
 use crate::seq::Seq;
 use crate::view::View;
 

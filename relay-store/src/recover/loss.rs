@@ -1,6 +1,6 @@
 //! What is lost below the mark: named, taken out of what is open and prepared, and gone on behind.
 
-use super::{MetaState, Site};
+use super::{MetaState, OpenReport, Site};
 use crate::end::{LogEnd, PreparedRange};
 use crate::error::StorageError;
 use crate::gap::{Damage, Gap, GapReason};
@@ -12,7 +12,6 @@ use crate::segment;
 use crate::segment::read::SegmentFile;
 use crate::segment::scan::{self, Scan};
 use crate::seq::Seq;
-use crate::store::OpenReport;
 use crate::view::View;
 
 /// What is lost below the mark is named; the log goes on behind the mark in a new log epoch and a new segment.

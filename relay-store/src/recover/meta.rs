@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Site, segment_files};
+use super::Site;
 use crate::end::PreparedRange;
 use crate::error::{OpenError, StorageError};
 use crate::gap::Gap;
@@ -12,8 +12,8 @@ use crate::meta::db::{self, Contents, Db};
 use crate::meta::mark::{self, Mark};
 use crate::meta::schema::SchemaRecord;
 use crate::meta::{key_number, prefix};
-use crate::segment;
 use crate::segment::read::SegmentFile;
+use crate::segment::{self, segment_files};
 use crate::seq::Seq;
 
 /// Everything that meta holds, decoded.

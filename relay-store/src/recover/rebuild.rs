@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{MetaState, Site, next_header, segment_files};
+use super::{MetaState, OpenReport, Site, next_header};
 use crate::block;
 use crate::end::LogEnd;
 use crate::error::{OpenError, StorageError};
@@ -14,13 +14,12 @@ use crate::meta::db::{Batch, Db};
 use crate::meta::mark::{self, Mark};
 use crate::meta::prefix;
 use crate::meta::schema::{self, SchemaRecord};
-use crate::segment;
 use crate::segment::footer::SegmentIndex;
 use crate::segment::read::SegmentFile;
 use crate::segment::scan;
 use crate::segment::write::{SegmentWriter, sync_dir};
+use crate::segment::{self, segment_files};
 use crate::seq::Seq;
-use crate::store::OpenReport;
 
 /// What the segments tell, taken in one after the other.
 struct Found {

@@ -14,10 +14,12 @@ pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bincode::{Decode, Encode};
 
+use crate::error::StorageError;
 use crate::meta::cursor::CursorRecord;
 
 /// "RLYSEG1\n".
@@ -69,4 +71,19 @@ pub(crate) fn encode_header(header: &SegmentHeader) -> Vec<u8> {
     let crc = crc32fast::hash(&out[12..]);
     out[8..12].copy_from_slice(&crc.to_le_bytes());
     out
+}
+
+/// The first seqs of the segment files in the directory.
+pub(crate) fn segment_files(log_dir: &Path) -> Result<BTreeSet<u64>, StorageError> {
+    let mut files = BTreeSet::new();
+    let entries = match std::fs::read_dir(log_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        Err(error) => return Err(StorageError::io("list", log_dir, error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| StorageError::io("list", log_dir, error))?;
+        files.extend(parse_name(&entry.file_name().to_string_lossy()).filter(|first| *first > 0));
+    }
+    Ok(files)
 }
