@@ -222,6 +222,30 @@ fn damaged_tail_segment_is_named_and_the_log_goes_on() {
 }
 
 #[test]
+fn abandoned_transaction_stays_hidden_when_the_block_that_says_so_is_cut() {
+    let (live, dir) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
+    let store = open(live.path());
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"context";
+    appender.append(header(0), &[&body(1)], &context).expect("append");
+    appender.commit(commit(&0u64.to_be_bytes(), 1));
+    appender.append(header(0), &[&body(2)], &context).expect("append");
+    appender.seal();
+    appender.abandon();
+    appender.flush().expect("flush");
+    copy(live.path(), dir.path());
+    let mut all = Vec::new();
+    files(dir.path(), &mut all);
+    let segment = segments(&all).pop().expect("one segment");
+    let bytes = fs::read(&segment).expect("read");
+    fs::write(&segment, &bytes[..bytes.len() - 1]).expect("cut");
+
+    let store = open(dir.path());
+    let (entries, _) = read_with_gaps(&mut store.reader(), Seq(1));
+    assert_eq!(entries, [(1, body(1))]);
+}
+
+#[test]
 fn damaged_meta_after_a_kill_is_rebuilt() {
     run("meta after a kill", 15, false, |dir, all| {
         all.iter().filter(|path| path.starts_with(dir.join("meta"))).cloned().collect()

@@ -64,7 +64,11 @@ pub(crate) fn scan(segment: &mut SegmentFile, limit: u64, depth: Depth) -> Resul
     while offset < limit {
         let problem = match segment.head_at(offset) {
             Ok(None) => break,
-            Ok(Some(head)) if head.end() > limit => "block is cut short".to_owned(),
+            Ok(Some(head)) if head.end() > limit => {
+                // What its head says of ranges that are never visible proved right, and holds for the blocks before it.
+                index.closed.extend(head.meta.closed);
+                "block is cut short".to_owned()
+            }
             Ok(Some(head)) => {
                 let damage = payload_problem(segment, &head, depth)?;
                 blocks += 1;
