@@ -91,6 +91,7 @@ fn store(dir: &Path, pool: &[u8], total: usize) {
         group_bytes: None,
         block_bytes: BLOCK,
         segment_bytes: SEGMENT,
+        queue_bytes: 64 << 20,
         ballast_bytes: 0,
         ..StoreOptions::default()
     };

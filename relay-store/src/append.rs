@@ -9,7 +9,7 @@ use crate::end::{LogEnd, PreparedRange};
 use crate::entry::{ENTRY_BYTES_MAX, ENTRY_HEADER_LEN, EntryHeader, SOURCE_POS_MAX, encode_header, kind};
 use crate::error::AppendError;
 use crate::meta::schema::SchemaVersion;
-use crate::options::OPAQUE_BYTES_MAX;
+use crate::options::{Codec, OPAQUE_BYTES_MAX};
 use crate::queue::{Item, SealedBlock, Space};
 use crate::seq::Seq;
 use crate::shared::Shared;
@@ -325,10 +325,12 @@ impl Appender {
         open.closings.clear();
         self.closings = open.closings;
         self.pending_bytes += open.payload.len();
+        let is_plain = self.shared.options.codec == Codec::None;
         self.pending.push_back(Item::Block(Box::new(SealedBlock {
             first_seq: open.first_seq,
             count: open.count,
             meta: open.meta,
+            payload_crc: is_plain.then(|| crc32fast::hash(&open.payload)),
             payload: open.payload,
             bare: open.bare,
             schemas: std::mem::take(&mut self.schemas),

@@ -77,7 +77,7 @@ impl Default for StoreOptions {
 }
 
 /// Bytes of queued blocks one group takes: bounds the time to its sync and the memory of compressed blocks.
-pub(crate) const GROUP_BYTES_MAX: usize = 8 << 20;
+pub(crate) const GROUP_BYTES_MAX: usize = 32 << 20;
 
 /// A block larger than this is stored uncompressed, so that memory stays at one copy of it.
 pub(crate) const COMPRESS_BYTES_MAX: usize = 8 << 20;

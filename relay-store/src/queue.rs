@@ -22,6 +22,9 @@ pub(crate) struct SealedBlock {
     pub meta: BlockMeta,
     /// Context, entries, closings.
     pub payload: Vec<u8>,
+    /// Checksum of the payload where it is stored as it is: made by the appender, who has it in the cache, beside the
+    /// writer's work.
+    pub payload_crc: Option<u32>,
     /// No entry of the caller's is in it.
     pub bare: bool,
     /// Versions that become durable with this block.

@@ -179,6 +179,10 @@ impl Writer {
             if options.group_bytes.is_some_and(|bytes| state.bytes >= bytes) {
                 return Some(last_start);
             }
+            // Whoever appends is held up already: the timer would only hold it up longer.
+            if state.bytes + options.block_bytes > options.queue_bytes {
+                return Some(last_start);
+            }
             if state.waiting_blocks > 0 {
                 return Some(last_start + options.commit_interval);
             }

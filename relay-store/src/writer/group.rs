@@ -57,6 +57,8 @@ struct Frame<'a> {
     first_seq: u64,
     count: u32,
     meta: &'a BlockMeta,
+    /// Checksum of the payload as it is, where that is known.
+    raw_crc: Option<u32>,
 }
 
 impl Writer {
@@ -94,7 +96,13 @@ impl Writer {
                     };
                     group.schemas.extend(&missing);
                     let compressed = self.compressed.compress(&payload, codec);
-                    let frame = Frame { kind: BlockKind::Schemas, first_seq: block.first_seq, count: 0, meta: &meta };
+                    let frame = Frame {
+                        kind: BlockKind::Schemas,
+                        first_seq: block.first_seq,
+                        count: 0,
+                        meta: &meta,
+                        raw_crc: None,
+                    };
                     let header = self.frame(&mut group.heads, frame, &payload, compressed.as_ref(), offset);
                     group.blocks.push(Encoded {
                         item: None,
@@ -109,8 +117,13 @@ impl Writer {
             }
             let head_start = group.heads.len();
             let compressed = self.compressed.compress(&block.payload, codec);
-            let frame =
-                Frame { kind: BlockKind::Entries, first_seq: block.first_seq, count: block.count, meta: &block.meta };
+            let frame = Frame {
+                kind: BlockKind::Entries,
+                first_seq: block.first_seq,
+                count: block.count,
+                meta: &block.meta,
+                raw_crc: block.payload_crc,
+            };
             let header = self.frame(&mut group.heads, frame, &block.payload, compressed.as_ref(), offset);
             let end = offset + header.len();
             if end > self.shared.options.segment_bytes && has_entries && block.count > 0 {
@@ -152,9 +165,9 @@ impl Writer {
         compressed: Option<&Range<usize>>,
         offset: u64,
     ) -> BlockHeader {
-        let (codec, stored) = match compressed {
-            Some(place) => (self.shared.options.codec, self.compressed.get(place)),
-            None => (Codec::None, raw),
+        let (codec, stored, known_crc) = match compressed {
+            Some(place) => (self.shared.options.codec, self.compressed.get(place), None),
+            None => (Codec::None, raw, frame.raw_crc),
         };
         let header = BlockHeader {
             kind: frame.kind,
@@ -162,7 +175,7 @@ impl Writer {
             meta_len: 0,
             stored_len: stored.len() as u32,
             raw_len: raw.len() as u32,
-            payload_crc: crc32fast::hash(stored),
+            payload_crc: known_crc.unwrap_or_else(|| crc32fast::hash(stored)),
             log_epoch: self.mark.log_epoch,
             first_seq: frame.first_seq,
             durable_seq: self.mark.durable_seq,
