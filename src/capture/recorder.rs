@@ -390,6 +390,8 @@ impl Recorder {
             let event_type = EventType(raw.get(4).copied().unwrap_or(0));
             if event_type.is_mysql_gtid() || event_type == EventType::MARIADB_GTID {
                 self.scene.set_gtid(received.flags, raw);
+            } else if event_type == EventType::QUERY {
+                self.scene.set_begin(received.flags, raw);
             }
         }
         self.transaction.logged = true;

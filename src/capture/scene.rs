@@ -1,5 +1,5 @@
 //! What the log needs beside the entries to be readable from any block on: the file and its format description, the
-//! open transaction's GTID event, the table maps in force. And which tables are selected, remembered by table id.
+//! open transaction's first events, the table maps in force. And which tables are selected, remembered by table id.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -69,12 +69,33 @@ pub(super) struct Map {
     flags: u8,
 }
 
+/// An event of the open transaction that blocks repeat; its buffer stays from one transaction to the next.
+#[derive(Debug, Default)]
+struct Repeated {
+    flags: u8,
+    /// Empty: none.
+    raw: Vec<u8>,
+}
+
+impl Repeated {
+    fn set(&mut self, flags: u8, raw: &[u8]) {
+        self.flags = flags;
+        self.raw.clear();
+        self.raw.extend_from_slice(raw);
+    }
+
+    fn get(&self) -> Option<(u8, &[u8])> {
+        (!self.raw.is_empty()).then_some((self.flags, &self.raw))
+    }
+}
+
 /// Which tables are selected and what they are called now; see the module.
 #[derive(Debug, Default)]
 pub(super) struct Scene {
     format: Vec<u8>,
     file: String,
-    gtid: Option<(u8, Vec<u8>)>,
+    gtid: Repeated,
+    begin: Repeated,
     maps: HashMap<u64, Map>,
     /// Ids of the logged maps of the open statement, in order.
     open: Vec<u64>,
@@ -95,15 +116,18 @@ impl Scene {
 
     /// The GTID event of the open transaction is in the log.
     pub(super) fn set_gtid(&mut self, flags: u8, raw: &[u8]) {
-        let (kept_flags, kept) = self.gtid.get_or_insert_with(Default::default);
-        *kept_flags = flags;
-        kept.clear();
-        kept.extend_from_slice(raw);
+        self.gtid.set(flags, raw);
+    }
+
+    /// The statement that began the open transaction (BEGIN, XA START) is in the log.
+    pub(super) fn set_begin(&mut self, flags: u8, raw: &[u8]) {
+        self.begin.set(flags, raw);
     }
 
     /// The transaction is over.
     pub(super) fn end_transaction(&mut self) {
-        self.gtid = None;
+        self.gtid.raw.clear();
+        self.begin.raw.clear();
         self.end_statement();
     }
 
@@ -160,8 +184,11 @@ impl Scene {
 impl BlockContext for Scene {
     fn write(&self, out: &mut Vec<u8>) {
         let mut writer = ContextWriter::begin(out, 0, &self.format, &self.file);
-        if let Some((flags, raw)) = &self.gtid {
-            writer.transaction(*flags, raw);
+        if let Some((flags, raw)) = self.gtid.get() {
+            writer.transaction(flags, raw);
+        }
+        if let Some((flags, raw)) = self.begin.get() {
+            writer.statement(flags, raw);
         }
         for map in self.open.iter().filter_map(|id| self.maps.get(id)) {
             writer.table_map(map.flags, &map.entry);
@@ -208,6 +235,7 @@ mod tests {
         assert!(scene.set_file("mysql-bin.000001", b"fde"));
         assert!(!scene.set_file("mysql-bin.000001", b"fde"));
         scene.set_gtid(0, b"gtid");
+        scene.set_begin(1, b"begin");
         for id in [7, 8] {
             scene.learn(id, b"body", true, None);
             scene.put_in_force(id, flag::SCHEMA_ID, &[b"map", &id.to_be_bytes()]);
@@ -220,12 +248,15 @@ mod tests {
         let bytes = written(&scene);
         let context = Context::parse(&bytes).expect("written by us");
         assert_eq!((context.file, context.transaction), ("mysql-bin.000001", Some((0, &b"gtid"[..]))));
+        assert_eq!(context.statement, Some((1, &b"begin"[..])));
         assert_eq!(context.table_maps.len(), 2);
         assert_eq!(context.table_maps[1], (flag::SCHEMA_ID, &b"map\0\0\0\0\0\0\0\x08"[..]));
         scene.end_statement();
         assert!(Context::parse(&written(&scene)).expect("ours").table_maps.is_empty());
         scene.end_transaction();
-        assert_eq!(Context::parse(&written(&scene)).expect("ours").transaction, None);
+        let bytes = written(&scene);
+        let context = Context::parse(&bytes).expect("ours");
+        assert_eq!((context.transaction, context.statement), (None, None));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! What concerns one table (no plan, a damaged rows event) is a change of its own, [`Change::Failed`]: that table
 //! parks, the rest of the block goes on. Only what leaves the meaning of the whole block in doubt is an error.
 
+mod transaction;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,12 +15,11 @@ use thiserror::Error;
 use super::charset::Charset;
 use super::plan::{PlanError, Planner, TablePlan};
 use super::schema::TableName;
-use super::{DdlChange, EventPlace, GapNote, Op, RowsChange, TxInfo};
-use crate::binlog::event::{
-    Checksum, Event, EventHeader, EventType, FormatDescription, Gtid, MariadbGtid, Query, TaggedGtid,
-};
+use super::{DdlChange, EventPlace, GapNote, Op, RowsChange, TxBoundary};
+use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription, Query, XaPrepare};
 use crate::binlog::{DecodeError, RowsEvent, RowsKind, table_map};
 use crate::log::{self, Context, ContextError, LogError};
+use transaction::{Part, Transaction, whole_position};
 
 /// What one entry means.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub enum Change<'a> {
     Rows(RowsChange<'a>),
     /// A statement.
     Ddl(DdlChange<'a>),
+    /// A transaction of rows begins; only from a decoder that gives boundaries.
+    Begin(TxBoundary<'a>),
+    /// It ends and is committed; as above.
+    Commit(TxBoundary<'a>),
     /// Something of the source is missing here, by name.
     Gap(GapNote<'a>),
     /// An entry of this table that cannot be decoded: the table parks.
@@ -126,12 +131,20 @@ pub enum BlockError {
 #[derive(Debug, Clone)]
 pub struct BlockDecoder {
     planner: Arc<Planner>,
+    boundaries: bool,
 }
 
 impl BlockDecoder {
     /// A decoder that plans with `planner`.
     pub fn new(planner: Arc<Planner>) -> Self {
-        Self { planner }
+        Self { planner, boundaries: false }
+    }
+
+    /// The same, which gives [`Change::Begin`] and [`Change::Commit`] of every transaction in the log as well, whichever
+    /// tables it is about. A statement that is a transaction by itself has neither.
+    #[must_use]
+    pub fn with_boundaries(self) -> Self {
+        Self { boundaries: true, ..self }
     }
 
     /// Schema versions that the block's table maps name and the planner has not learnt: to be read from the log and
@@ -171,7 +184,9 @@ impl BlockDecoder {
     ) -> Result<(), E> {
         let first = block.first_seq();
         let context = parse_context(block)?;
-        let mut reading = Reading::begin(&self.planner, wanted, &context, first)?;
+        let near = block.all_entries().next().map_or(0, |marked| marked.entry.header.source_pos);
+        let mut reading = Reading::begin(&self.planner, wanted, &context, first, near)?;
+        reading.boundaries = self.boundaries;
         for marked in block.all_entries() {
             let entry = marked.entry;
             // Earlier entries of the block, and those of transactions that are not seen, still say what comes after.
@@ -198,38 +213,36 @@ struct Reading<'r> {
     planner: &'r Planner,
     wanted: &'r dyn Fn(&TableName) -> bool,
     first: Seq,
-    file: Arc<str>,
     description: Option<FormatDescription>,
     tables: HashMap<u64, Table>,
-    tx: TxInfo,
-    /// The open group is the start or the failure of MariaDB's ALTER in two phases: its statement changes nothing.
-    ineffective_alter: bool,
+    tx: Transaction,
+    boundaries: bool,
 }
 
 impl<'r> Reading<'r> {
+    /// At the start of a block whose first entry's event ends at `near` in the source's file.
     fn begin(
         planner: &'r Planner,
         wanted: &'r dyn Fn(&TableName) -> bool,
         context: &Context<'_>,
         first: Seq,
+        near: u64,
     ) -> Result<Self, BlockError> {
         let wrong = |source| BlockError::ContextEvent { first, source };
         let description =
             context.format_description.map(|(_, raw)| FormatDescription::parse(raw)).transpose().map_err(wrong)?;
-        let file: Arc<str> = context.file.into();
-        let mut reading = Self {
-            planner,
-            wanted,
-            first,
-            tx: TxInfo { file: Arc::clone(&file), ..TxInfo::default() },
-            file,
-            description,
-            tables: HashMap::new(),
-            ineffective_alter: false,
-        };
+        let tx = Transaction::new(context.file.into(), description.as_ref());
+        let mut reading = Self { planner, wanted, first, description, tables: HashMap::new(), tx, boundaries: false };
         if let Some((flags, raw)) = context.transaction {
             let event = reading.event(flags, raw).map_err(wrong)?;
-            reading.begin_transaction(&event).map_err(wrong)?;
+            reading.tx.announce(&event, whole_position(event.header.log_pos, near)).map_err(wrong)?;
+            reading.tx.begin();
+        }
+        if let Some((flags, raw)) = context.statement {
+            let event = reading.event(flags, raw).map_err(wrong)?;
+            let query = Query::parse(&event).map_err(wrong)?;
+            reading.tx.statement(&event, &query, Part::Begin, whole_position(event.header.log_pos, near));
+            reading.tx.begin();
         }
         for &(flags, body) in &context.table_maps {
             let (raw, schema) =
@@ -267,6 +280,10 @@ impl<'r> Reading<'r> {
                 visit(Change::Gap(GapNote { seq, text }))
             }
             log::kind::GAP_NOTE | log::kind::SELECTION | log::kind::WATERMARK => Ok(()),
+            relay_store::kind::ABANDONED => {
+                self.tx.end();
+                Ok(())
+            }
             kind if kind >= relay_store::kind::RESERVED || !shown => Ok(()),
             kind => Err(BlockError::UnknownKind { seq, kind }.into()),
         }
@@ -283,6 +300,10 @@ impl<'r> Reading<'r> {
         let flags = entry.header.flags;
         let (raw, schema) = log::split_event(flags, entry.body).map_err(|source| BlockError::Record { seq, source })?;
         let event = self.event(flags, raw).map_err(wrong)?;
+        if flags & log::flag::COPIED != 0 {
+            self.tx.copied(entry, &event);
+            self.begins(entry, &event, shown, visit)?;
+        }
         match event.header.event_type {
             kind if kind.is_rows() => {
                 if shown {
@@ -292,42 +313,49 @@ impl<'r> Reading<'r> {
             EventType::TABLE_MAP => self.table_map(&event, schema).map_err(wrong)?,
             EventType::QUERY => return self.query(entry, &event, shown, visit),
             kind if kind.is_mysql_gtid() || kind == EventType::MARIADB_GTID => {
-                self.begin_transaction(&event).map_err(wrong)?;
+                if self.tx.announce(&event, entry.header.source_pos).map_err(wrong)? {
+                    return self.begins(entry, &event, shown, visit);
+                }
             }
-            EventType::XID | EventType::XA_PREPARE | EventType::ROWS_QUERY | EventType::ANNOTATE_ROWS => {}
+            EventType::XID => return self.commits(entry, &event, shown, visit),
+            EventType::XA_PREPARE => {
+                let one_phase = XaPrepare::parse(&event).map_err(wrong)?.one_phase;
+                return self.commits(entry, &event, shown && one_phase, visit);
+            }
+            EventType::ROWS_QUERY | EventType::ANNOTATE_ROWS => {}
             _ if event.header.is_ignorable() || !shown => {}
             event_type => return Err(BlockError::UnknownEvent { seq, event_type }.into()),
         }
         Ok(())
     }
 
-    fn begin_transaction(&mut self, event: &Event<'_>) -> Result<(), DecodeError> {
-        self.ineffective_alter = false;
-        let (gtid, commit_time_us) = match event.header.event_type {
-            EventType::MARIADB_GTID => {
-                let gtid = MariadbGtid::parse(event)?;
-                self.ineffective_alter =
-                    gtid.has_extra(MariadbGtid::EXTRA_START_ALTER) || gtid.has_extra(MariadbGtid::EXTRA_ROLLBACK_ALTER);
-                (format!("{}-{}-{}", gtid.domain, gtid.server_id, gtid.seq), None)
-            }
-            EventType::GTID_TAGGED => {
-                let TaggedGtid { gtid, tag } = TaggedGtid::parse(event)?;
-                let tag = tag.as_str();
-                let text = match (gtid.gno, tag) {
-                    (0, _) => String::new(),
-                    (gno, "") => format!("{}:{gno}", gtid.uuid),
-                    (gno, tag) => format!("{}:{tag}:{gno}", gtid.uuid),
-                };
-                (text, gtid.immediate_commit_us)
-            }
-            _ => {
-                let gtid = Gtid::parse(event)?;
-                let text = if gtid.anonymous { String::new() } else { format!("{}:{}", gtid.uuid, gtid.gno) };
-                (text, gtid.immediate_commit_us)
-            }
-        };
-        self.tx = TxInfo { gtid, file: Arc::clone(&self.file), commit_time_us, thread_id: None };
-        Ok(())
+    /// A transaction of rows begins with this event, or a copy of its rows does.
+    fn begins<E: From<BlockError>>(
+        &mut self,
+        entry: &Entry<'_>,
+        event: &Event<'_>,
+        shown: bool,
+        visit: &mut dyn FnMut(Change<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.tx.begin() || !shown || !self.boundaries {
+            return Ok(());
+        }
+        visit(Change::Begin(self.tx.boundary(entry.seq, entry, event)))
+    }
+
+    /// This event commits the open transaction.
+    fn commits<E: From<BlockError>>(
+        &mut self,
+        entry: &Entry<'_>,
+        event: &Event<'_>,
+        shown: bool,
+        visit: &mut dyn FnMut(Change<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.tx.end();
+        if !shown || !self.boundaries {
+            return Ok(());
+        }
+        visit(Change::Commit(self.tx.boundary(entry.seq, entry, event)))
     }
 
     fn table_map(&mut self, event: &Event<'_>, schema: Option<u64>) -> Result<(), DecodeError> {
@@ -383,7 +411,7 @@ impl<'r> Reading<'r> {
             RowsKind::Delete => Op::Delete,
         };
         let place = place(entry, &event.header);
-        visit(Change::Rows(RowsChange { seq, op, plan, tx: &self.tx, place, snapshot: false, event: event_rows }))
+        visit(Change::Rows(RowsChange { seq, op, plan, tx: &self.tx.info, place, snapshot: false, event: event_rows }))
     }
 
     fn query<E: From<BlockError>>(
@@ -395,9 +423,18 @@ impl<'r> Reading<'r> {
     ) -> Result<(), E> {
         let seq = entry.seq;
         let query = Query::parse(event).map_err(|source| BlockError::Event { seq, source })?;
-        self.tx.thread_id = Some(query.thread_id);
-        if !shown || self.ineffective_alter || is_boundary(query.sql) {
-            return Ok(());
+        let part = Part::of(query.sql);
+        self.tx.statement(event, &query, part, entry.header.source_pos);
+        match part {
+            Part::Begin => return self.begins(entry, event, shown, visit),
+            Part::Commit => return self.commits(entry, event, shown, visit),
+            // Without rows there was no begin either.
+            Part::CommitPrepared => {
+                let begun = self.tx.has_begun();
+                return self.commits(entry, event, shown && begun, visit);
+            }
+            Part::Statement if shown && !self.tx.ineffective_alter => {}
+            Part::Statement | Part::Other => return Ok(()),
         }
         let charset = query.status.charset.and_then(|charset| Charset::of_collation(charset.client).ok());
         let charset = charset.filter(|charset| !charset.is_binary()).unwrap_or(Charset::UTF8MB4);
@@ -407,7 +444,7 @@ impl<'r> Reading<'r> {
             sql: charset.decode(query.sql, &mut scratch).text.into(),
             database: String::from_utf8_lossy(query.schema),
             sql_mode: query.status.sql_mode,
-            tx: &self.tx,
+            tx: &self.tx.info,
             place: place(entry, &event.header),
         }))
     }
@@ -423,16 +460,7 @@ fn place(entry: &Entry<'_>, header: &EventHeader) -> EventPlace {
 
 /// Whether a statement is only a part of its transaction's frame: it changes no table's shape and no one is told of it.
 pub fn is_boundary(sql: &[u8]) -> bool {
-    let mut words = sql.split(|b| b.is_ascii_whitespace() || *b == b';').filter(|word| !word.is_empty());
-    let Some(first) = words.next() else { return true };
-    let is = |word: &str| first.eq_ignore_ascii_case(word.as_bytes());
-    is("BEGIN")
-        || is("COMMIT")
-        || is("ROLLBACK")
-        || is("SAVEPOINT")
-        || is("XA")
-        || (is("RELEASE") && words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"SAVEPOINT")))
-        || (is("START") && words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"TRANSACTION")))
+    Part::of(sql) != Part::Statement
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use relay_store::Seq;
 use thiserror::Error;
 
+use crate::binlog::event::QueryCharset;
 use crate::binlog::rows::Rows;
 use crate::binlog::{DecodeError, RowImage, RowsEvent};
 use plan::TablePlan;
@@ -46,8 +47,27 @@ pub struct TxInfo {
     pub file: Arc<str>,
     /// When it committed on the server that we read, microseconds since the epoch; none from servers that do not say.
     pub commit_time_us: Option<u64>,
-    /// Connection that ran it; none where its BEGIN is not in the log (MariaDB) or lies in an earlier block.
+    /// Version text of the server that it was read from (`8.0.36`, `10.11.19-MariaDB-log`).
+    pub server_version: Arc<str>,
+    /// Where its first event begins in that file: reading from there on brings all of it. Rows of a prepared XA
+    /// transaction may stand in another file than their commit; for them it is where the first of them in the block
+    /// begins. 0 where nothing tells: a transaction without GTID that began in an earlier block of an old log.
+    pub start: u64,
+    /// Connection that ran it; none where neither BEGIN nor GTID event tells (MariaDB before 11.5).
     pub thread_id: Option<u32>,
+    /// Session of its BEGIN or of the statement itself, where the log has one.
+    pub session: SessionInfo,
+}
+
+/// What a QUERY event tells of the session that ran it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionInfo {
+    /// Options (`OPTION_*`, the status variable Q_FLAGS2_CODE).
+    pub flags2: Option<u32>,
+    /// `sql_mode` (Q_SQL_MODE_CODE).
+    pub sql_mode: Option<u64>,
+    /// Collations (Q_CHARSET_CODE).
+    pub charset: Option<QueryCharset>,
 }
 
 /// Where and when the source wrote an event.
@@ -73,6 +93,17 @@ pub struct DdlChange<'a> {
     /// `sql_mode` of the session, when the event tells it.
     pub sql_mode: Option<u64>,
     /// Its transaction.
+    pub tx: &'a TxInfo,
+    /// Where it was written.
+    pub place: EventPlace,
+}
+
+/// Where a transaction of rows begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TxBoundary<'a> {
+    /// Its entry: that of BEGIN, XA START or MariaDB's GTID event; that of XID, COMMIT or XA COMMIT.
+    pub seq: Seq,
+    /// The transaction.
     pub tx: &'a TxInfo,
     /// Where it was written.
     pub place: EventPlace,

@@ -19,6 +19,7 @@ use crate::binlog::column::ColumnDef;
 use crate::binlog::event::{Event, FormatDescription};
 use crate::binlog::table_map::{TableMap, TableMapHead};
 use crate::log::{LogError, TableDefinition};
+use resolve::Parts;
 
 /// How rows of one shape of one table are read and rendered. Built once for each table map and schema version.
 #[derive(Debug, Clone)]
@@ -32,10 +33,27 @@ pub struct TablePlan {
     /// Places of the key's columns in key order: the primary key, else the first unique key of NOT NULL columns; empty
     /// without either.
     pub key: Vec<usize>,
+    /// The primary key and the unique keys that are known: PRIMARY first, the others by name. FULL metadata alone tells
+    /// of the primary key only.
+    pub unique_keys: Vec<UniqueKey>,
     /// The schema version that took part.
     pub schema_version: Option<u64>,
     /// What the rows are decoded with: the map's columns, signs filled in.
     pub(crate) defs: Vec<ColumnDef>,
+}
+
+/// The primary key or a unique key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// `PRIMARY`, or its name.
+    pub name: Box<str>,
+    /// Places of its columns in key order.
+    pub columns: Vec<usize>,
+}
+
+impl UniqueKey {
+    /// Name of the primary key.
+    pub const PRIMARY: &str = "PRIMARY";
 }
 
 /// Why a table has no plan. Definite: the table parks, others go on.
@@ -219,7 +237,7 @@ impl Planner {
         let planned = TableMap::parse(event, description)
             .map_err(PlanFault::TableMap)
             .and_then(|map| resolve::plan(&name, map, schema, known.as_deref(), description));
-        let (columns, key, defs, schema_version) = match planned {
+        let Parts { columns, key, unique_keys, defs, schema_version } = match planned {
             Ok(parts) => parts,
             Err(fault) => return Ok(Err(PlanError { table: name, fault })),
         };
@@ -234,7 +252,7 @@ impl Planner {
             state.count = 0;
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let plan = Arc::new(TablePlan { id, name, columns, key, schema_version, defs });
+        let plan = Arc::new(TablePlan { id, name, columns, key, unique_keys, schema_version, defs });
         let planned = Planned { schema, with_schema, server_version: version.into(), plan: Arc::clone(&plan) };
         state.plans.entry(map.into()).or_default().push(planned);
         state.count += 1;

@@ -150,6 +150,7 @@ impl Run<'_> {
                 self.ddl(&ddl)?;
                 ddl.seq
             }
+            Change::Begin(boundary) | Change::Commit(boundary) => boundary.seq,
             Change::Gap(gap) => {
                 tracing::error!(cursor = self.job.status.name(), seq = gap.seq.0, gap = gap.text, "gap in the source");
                 self.job.status.set_notice(Some(format!("gap at seq {}: {}", gap.seq, gap.text)));

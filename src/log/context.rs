@@ -1,8 +1,10 @@
 //! What a block repeats so that it can be read alone: the format description and name of the binlog file, the
-//! identity of the transaction that is open where the block begins, and the table maps that its rows may need.
+//! identity and the session of the transaction that is open where the block begins, and the table maps that its rows
+//! may need.
 //!
 //! Layout: version `u8`, then records of tag `u8`, flags `u8`, length `u32` big-endian, bytes. Flags are the
-//! entry flags ([`super::flag`]) of the event in the record. Order: format description, file, transaction, maps.
+//! entry flags ([`super::flag`]) of the event in the record. Order: format description, file, transaction, its statement,
+//! maps. Logs of the first relays lack the statement.
 
 use thiserror::Error;
 
@@ -12,6 +14,7 @@ const FORMAT_DESCRIPTION: u8 = 1;
 const FILE: u8 = 2;
 const TRANSACTION: u8 = 3;
 const TABLE_MAP: u8 = 4;
+const STATEMENT: u8 = 5;
 
 /// A context that does not follow its own format.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -51,6 +54,11 @@ impl<'a> ContextWriter<'a> {
         self.record(TRANSACTION, flags, gtid_event);
     }
 
+    /// The raw QUERY event (BEGIN, XA START) that began the transaction which is open where the block begins.
+    pub fn statement(&mut self, flags: u8, query_event: &[u8]) {
+        self.record(STATEMENT, flags, query_event);
+    }
+
     /// A table map in force where the block begins, as its entry holds it (with [`super::flag::SCHEMA_ID`]'s tail).
     pub fn table_map(&mut self, flags: u8, entry: &[u8]) {
         self.record(TABLE_MAP, flags, entry);
@@ -73,6 +81,8 @@ pub struct Context<'a> {
     pub file: &'a str,
     /// Flags and bytes of the GTID event of the transaction open at the block's first entry.
     pub transaction: Option<(u8, &'a [u8])>,
+    /// Flags and bytes of the QUERY event (BEGIN, XA START) that began it; none for MariaDB, whose GTID event does.
+    pub statement: Option<(u8, &'a [u8])>,
     /// Flags and bytes of each table map in force at the block's first entry.
     pub table_maps: Vec<(u8, &'a [u8])>,
 }
@@ -98,6 +108,7 @@ impl<'a> Context<'a> {
                 FORMAT_DESCRIPTION => context.format_description = Some((flags, record)),
                 FILE => context.file = std::str::from_utf8(record).map_err(|_| ContextError::FileName)?,
                 TRANSACTION => context.transaction = Some((flags, record)),
+                STATEMENT => context.statement = Some((flags, record)),
                 TABLE_MAP => context.table_maps.push((flags, record)),
                 _ => return Err(ContextError::Tag(tag)),
             }
@@ -115,12 +126,13 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = ContextWriter::begin(&mut bytes, 4, b"fde", "mysql-bin.000001");
         writer.transaction(0, b"gtid");
+        writer.statement(1, b"begin");
         writer.table_map(8, b"map-1");
         writer.table_map(9, b"map-2");
         let whole = Context::parse(&bytes).expect("written by us");
         assert_eq!(whole.format_description, Some((4, &b"fde"[..])));
         assert_eq!(whole.file, "mysql-bin.000001");
-        assert_eq!(whole.transaction, Some((0, &b"gtid"[..])));
+        assert_eq!((whole.transaction, whole.statement), (Some((0, &b"gtid"[..])), Some((1, &b"begin"[..]))));
         assert_eq!(whole.table_maps, vec![(8, &b"map-1"[..]), (9, &b"map-2"[..])]);
         for cut in 1..bytes.len() {
             if let Ok(part) = Context::parse(&bytes[..cut]) {

@@ -16,6 +16,7 @@ use crate::binlog::reader::Reader;
 ///    1  extra flags, when bytes are left           (short events are padded with zeros to 19 bytes)
 ///    1  number of further engines                  (EXTRA_MULTI_ENGINE)
 ///    8  seq no of the START ALTER                  (EXTRA_COMMIT_ALTER or EXTRA_ROLLBACK_ALTER)
+///    4  thread id                                  (EXTRA_THREAD_ID)
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MariadbGtid<'a> {
@@ -35,6 +36,8 @@ pub struct MariadbGtid<'a> {
     pub extra_flags: u8,
     /// The seq no of the `START ALTER` that this group ends.
     pub alter_seq: Option<u64>,
+    /// Connection that ran the group; servers before 11.5 do not say.
+    pub thread_id: Option<u32>,
 }
 
 /// The name of an XA transaction in a MariaDB GTID event.
@@ -73,6 +76,8 @@ impl<'a> MariadbGtid<'a> {
     pub const EXTRA_COMMIT_ALTER: u8 = 4;
     /// Second phase: the ALTER never was.
     pub const EXTRA_ROLLBACK_ALTER: u8 = 8;
+    /// The thread id follows (MDEV-7850).
+    pub const EXTRA_THREAD_ID: u8 = 16;
 
     /// Reads event 162.
     ///
@@ -102,6 +107,7 @@ impl<'a> MariadbGtid<'a> {
         }
         let ends_alter = extra_flags & (Self::EXTRA_COMMIT_ALTER | Self::EXTRA_ROLLBACK_ALTER) != 0;
         let alter_seq = if ends_alter { Some(r.u64("mariadb alter seq")?) } else { None };
+        let thread_id = if extra_flags & Self::EXTRA_THREAD_ID != 0 { Some(r.u32("mariadb thread id")?) } else { None };
         Ok(MariadbGtid {
             seq,
             domain,
@@ -111,6 +117,7 @@ impl<'a> MariadbGtid<'a> {
             xid,
             extra_flags,
             alter_seq,
+            thread_id,
         })
     }
 

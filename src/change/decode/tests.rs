@@ -1,7 +1,9 @@
 use relay_store::{BlockContext, Commit, EntryHeader, Read, Store, StoreOptions};
 
 use super::*;
+use crate::binlog::event::QueryCharset;
 use crate::change::binlog_rows::*;
+use crate::change::{SessionInfo, TxInfo};
 use crate::log::{ContextWriter, TableDefinition, flag, kind};
 
 const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
@@ -11,6 +13,7 @@ const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x
 struct Repeated {
     description: Vec<u8>,
     transaction: Option<Vec<u8>>,
+    statement: Option<Vec<u8>>,
     maps: Vec<(u8, Vec<u8>)>,
 }
 
@@ -19,6 +22,9 @@ impl BlockContext for Repeated {
         let mut writer = ContextWriter::begin(out, 0, &self.description, "mysql-bin.000007");
         if let Some(transaction) = &self.transaction {
             writer.transaction(0, transaction);
+        }
+        if let Some(statement) = &self.statement {
+            writer.statement(0, statement);
         }
         for (flags, map) in &self.maps {
             writer.table_map(*flags, map);
@@ -87,6 +93,8 @@ fn told_wanting(
                 }
             }
             Change::Ddl(ddl) => lines.push(format!("{} ddl {} in {:?}", ddl.seq, ddl.sql, ddl.tx.gtid)),
+            Change::Begin(at) => lines.push(format!("{} begin {:?} from {}", at.seq, at.tx.gtid, at.tx.start)),
+            Change::Commit(at) => lines.push(format!("{} commit at {}", at.seq, at.place.position)),
             Change::Gap(gap) => lines.push(format!("{} gap {}", gap.seq, gap.text)),
             Change::Failed(failure) => {
                 lines.push(format!("{} failed {}: {}", failure.seq, failure.table, failure.error));
@@ -309,4 +317,149 @@ fn one_plan_serves_every_block_of_the_same_table_shape() {
             .expect("a block");
     }
     assert_eq!(ids[0], ids[1]);
+}
+
+fn told_with_boundaries(block: &Block) -> Vec<String> {
+    told(&decoder().with_boundaries(), block).expect("a block")
+}
+
+/// A QUERY event with `flags2`, `sql_mode` and the session's collations.
+fn query_in_session(sql: &str, end: u32) -> Vec<u8> {
+    let mut status = vec![0];
+    status.extend(0x4000u32.to_le_bytes());
+    status.push(1);
+    status.extend(1_168_113_696u64.to_le_bytes());
+    status.extend([4, 255, 0, 45, 0, 8, 0]);
+    let body = [&77u32.to_le_bytes()[..], &[0; 7], &(status.len() as u16).to_le_bytes(), &status, &[0], sql.as_bytes()]
+        .concat();
+    event(2, 0, end, &body)
+}
+
+fn facts(block: &Block) -> Vec<(u64, Option<u32>, SessionInfo, Arc<str>)> {
+    let mut facts = Vec::new();
+    let mut note = |tx: &TxInfo| facts.push((tx.start, tx.thread_id, tx.session, Arc::clone(&tx.server_version)));
+    decoder()
+        .decode::<BlockError>(block, &|_| true, &mut |change| {
+            match change {
+                Change::Rows(rows) => note(rows.tx),
+                Change::Ddl(ddl) => note(ddl.tx),
+                _ => {}
+            }
+            Ok(())
+        })
+        .expect("a block");
+    facts
+}
+
+fn session() -> SessionInfo {
+    SessionInfo {
+        flags2: Some(0x4000),
+        sql_mode: Some(1_168_113_696),
+        charset: Some(QueryCharset { client: 255, connection: 45, server: 8 }),
+    }
+}
+
+#[test]
+fn a_transaction_knows_its_start_its_session_and_its_server() {
+    let announced = gtid(UUID, 23, 1);
+    let start = 1000 - announced.len() as u64;
+    let entries = events([
+        announced,
+        query_in_session("BEGIN", 0),
+        map(true),
+        rows(30, 9, &orders(), &[order(1, "a")], 0),
+        xid(5),
+        gtid(UUID, 24, 1),
+        query_in_session("DROP TABLE orders", 0),
+    ]);
+    let version: Arc<str> = "9.7.4".into();
+    assert_eq!(
+        facts(&block(&mysql(), &entries, 1)),
+        [(start, Some(77), session(), Arc::clone(&version)), (start + 5, Some(77), session(), Arc::clone(&version))]
+    );
+    // The same in a later block, which repeats the first events; positions wrap at 4 GiB.
+    let near = 1000u64;
+    let repeated = Repeated {
+        transaction: Some(gtid(UUID, 23, 1)),
+        statement: Some(query_in_session("BEGIN", 300)),
+        maps: vec![(flag::NO_CHECKSUM, map(true))],
+        ..mysql()
+    };
+    let start = 200 - gtid(UUID, 23, 1).len() as u64;
+    let entries = events([rows(30, 9, &orders(), &[order(1, "a")], 0)]);
+    assert_eq!(facts(&block(&repeated, &entries, 1)), [(start, Some(77), session(), Arc::clone(&version))]);
+    assert_eq!(transaction::whole_position(200, near), 200);
+    assert_eq!(transaction::whole_position(200, (1 << 32) + 100), 200);
+    assert_eq!(transaction::whole_position(200, (3 << 32) + 300), (3 << 32) + 200);
+    assert_eq!(transaction::whole_position(0xffff_ff00, (3 << 32) + 300), (2 << 32) + 0xffff_ff00);
+}
+
+#[test]
+fn without_gtids_a_transaction_starts_at_its_first_statement() {
+    let begin = query_in_session("BEGIN", 900);
+    let length = begin.len() as u64;
+    let entries = events([
+        begin.clone(),
+        map(true),
+        rows(30, 9, &orders(), &[order(1, "a")], 0),
+        xid(5),
+        query_in_session("DROP TABLE a", 0),
+        query_in_session("DROP TABLE b", 0),
+    ]);
+    let starts = |block: &Block| facts(block).iter().map(|fact| fact.0).collect::<Vec<_>>();
+    let ddl = length + "DROP TABLE a".len() as u64 - "BEGIN".len() as u64;
+    assert_eq!(starts(&block(&mysql(), &entries, 1)), [1000 - length, 1004 - ddl, 1005 - ddl]);
+    let repeated = Repeated { statement: Some(begin), maps: vec![(flag::NO_CHECKSUM, map(true))], ..mysql() };
+    let entries = events([rows(30, 9, &orders(), &[order(1, "a")], 0)]);
+    assert_eq!(starts(&block(&repeated, &entries, 1)), [900 - length]);
+}
+
+#[test]
+fn boundaries_stand_around_the_rows_of_a_transaction_and_around_nothing_else() {
+    let one = events([
+        gtid(UUID, 23, 1),
+        query(77, "", "BEGIN"),
+        map(true),
+        rows(30, 9, &orders(), &[order(1, "a")], 0),
+        xid(5),
+        gtid(UUID, 24, 1),
+        query(77, "shop", "DROP TABLE x"),
+    ]);
+    let start = 1000 - gtid(UUID, 23, 1).len();
+    let lines = told_with_boundaries(&block(&mysql(), &one, 1));
+    assert_eq!(lines[0], format!("2 begin {:?} from {start}", gtid_text(23)));
+    assert!(lines[1].starts_with("4 Insert"), "{lines:?}");
+    assert_eq!(lines[2], "5 commit at 1004");
+    assert!(lines[3].starts_with("7 ddl") && lines.len() == 4, "{lines:?}");
+    // Not asked for, not given; read from its middle on, only its end is.
+    assert_eq!(told(&decoder(), &block(&mysql(), &one, 1)).expect("a block").len(), 2);
+    assert_eq!(told_with_boundaries(&block(&mysql(), &one, 3))[1], "5 commit at 1004");
+}
+
+#[test]
+fn rows_prepared_elsewhere_begin_with_their_first_copy() {
+    let copy = |raw: Vec<u8>| (kind::EVENT, flag::NO_CHECKSUM | flag::COPIED, raw);
+    let mut entries = events([gtid(UUID, 23, 1)]);
+    entries.extend([copy(map(true)), copy(rows(30, 9, &orders(), &[order(1, "a")], 0))]);
+    entries.extend(events([query(78, "", "XA COMMIT X'01',X'',1")]));
+    let lines = told_with_boundaries(&block(&mysql(), &entries, 1));
+    assert_eq!(lines[0], format!("2 begin {:?} from {}", gtid_text(23), 1001 - map(true).len()));
+    assert_eq!(lines[2], "4 commit at 1003");
+    // Nothing was prepared: there is no transaction of rows.
+    let mut entries = events([gtid(UUID, 23, 1)]);
+    entries.push((kind::GAP_NOTE, 0, b"prepared before the log".to_vec()));
+    entries.extend(events([query(78, "", "XA COMMIT X'01',X'',1")]));
+    assert_eq!(told_with_boundaries(&block(&mysql(), &entries, 1)), ["2 gap prepared before the log"]);
+}
+
+#[test]
+fn mariadb_begins_at_its_gtid_event_and_may_name_the_thread() {
+    let maria = Repeated { description: format_description("11.8.2-MariaDB"), ..Repeated::default() };
+    let body = [&7u64.to_le_bytes()[..], &0u32.to_le_bytes(), &[0, 16], &4711u32.to_le_bytes(), &[0; 3]].concat();
+    let entries = events([event(162, 0, 0, &body), map(true), rows(30, 9, &orders(), &[order(1, "a")], 0), xid(5)]);
+    let block = block(&maria, &entries, 1);
+    let lines = told_with_boundaries(&block);
+    assert_eq!(lines[0], format!("1 begin \"0-1-7\" from {}", 1000 - 19 - body.len()));
+    assert_eq!((lines.len(), &*lines[2]), (3, "4 commit at 1003"));
+    assert_eq!(facts(&block)[0].1, Some(4711));
 }

@@ -1,6 +1,6 @@
 //! How one plan is made: what the map says, what the schema version says, and whether they agree.
 
-use super::PlanFault;
+use super::{PlanFault, UniqueKey};
 use crate::binlog::column::{ColumnDef, WireType};
 use crate::binlog::event::{Dialect, FormatDescription};
 use crate::binlog::table_map::TableMap;
@@ -9,8 +9,14 @@ use crate::change::column_type::{BlobSize, ColumnType, Shape};
 use crate::change::schema::{Column, TableName, is_hidden_row_id};
 use crate::log::{ColumnDefinition, TableDefinition};
 
-/// Columns, key, definitions for decoding, schema version that took part.
-pub(super) type Parts = (Vec<Column>, Vec<usize>, Vec<ColumnDef>, Option<u64>);
+/// What a plan is made of; see [`super::TablePlan`].
+pub(super) struct Parts {
+    pub(super) columns: Vec<Column>,
+    pub(super) key: Vec<usize>,
+    pub(super) unique_keys: Vec<UniqueKey>,
+    pub(super) defs: Vec<ColumnDef>,
+    pub(super) schema_version: Option<u64>,
+}
 
 /// Makes the parts of a plan.
 pub(super) fn plan(
@@ -33,17 +39,20 @@ pub(super) fn plan(
                 (columns, map.columns, None)
             }
         };
-        let key = match key_of_map(&defs) {
+        let primary = key_of_map(&defs);
+        let unique_keys = unique_keys(primary.clone(), by_schema);
+        let key = match primary {
             key if !key.is_empty() => key,
             _ => by_schema.map(key_of_schema).unwrap_or_default(),
         };
-        return Ok((columns, key, defs, by_schema.map(|schema| schema.id)));
+        return Ok(Parts { columns, key, unique_keys, defs, schema_version: by_schema.map(|schema| schema.id) });
     }
     let version = version.ok_or(PlanFault::NoSchema)?;
     let schema = schema.ok_or(PlanFault::SchemaMissing(version))?;
     usable(name, schema)?;
     let (columns, defs) = from_schema(&map, schema)?;
-    Ok((columns, key_of_schema(schema), defs, Some(schema.id)))
+    let (key, unique_keys) = (key_of_schema(schema), unique_keys(Vec::new(), Some(schema)));
+    Ok(Parts { columns, key, unique_keys, defs, schema_version: Some(schema.id) })
 }
 
 /// Whether a schema version may be believed for this table.
@@ -72,6 +81,24 @@ fn key_of_schema(schema: &TableDefinition) -> Vec<usize> {
     let columns = schema.columns.len();
     let key = schema.effective_key().map(|key| key.columns.iter().map(|&at| at as usize).collect::<Vec<_>>());
     key.filter(|key| key.iter().all(|&at| at < columns)).unwrap_or_default()
+}
+
+/// The primary key as the map has it, else as the schema version has it, and the schema version's other keys by name.
+fn unique_keys(primary: Vec<usize>, schema: Option<&TableDefinition>) -> Vec<UniqueKey> {
+    let is_primary = |name: &str| name.eq_ignore_ascii_case(UniqueKey::PRIMARY);
+    let declared = schema.into_iter().flat_map(|schema| {
+        let width = schema.columns.len();
+        schema.keys.iter().filter_map(move |key| {
+            let columns: Vec<_> = key.columns.iter().map(|&at| at as usize).collect();
+            columns.iter().all(|&at| at < width).then(|| UniqueKey { name: key.name.as_str().into(), columns })
+        })
+    });
+    let mut keys: Vec<_> = declared.filter(|key| primary.is_empty() || !is_primary(&key.name)).collect();
+    if !primary.is_empty() {
+        keys.push(UniqueKey { name: UniqueKey::PRIMARY.into(), columns: primary });
+    }
+    keys.sort_by(|a, b| is_primary(&b.name).cmp(&is_primary(&a.name)).then_with(|| a.name.cmp(&b.name)));
+    keys
 }
 
 /// Columns as the schema version declares them, checked one by one against the map.

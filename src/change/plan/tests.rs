@@ -105,6 +105,28 @@ fn a_schema_version_that_agrees_adds_declared_types_and_the_stand_in_key() {
 }
 
 #[test]
+fn unique_keys_come_primary_first_then_by_name() {
+    let key = |name: &str, columns: &[u32]| KeyDefinition { name: name.into(), columns: columns.to_vec() };
+    let columns = |primary: bool| {
+        let id = int("id", 3, false);
+        [if primary { id.key() } else { id.not_null() }, varchar("mail", 20, UTF8MB4, 4).not_null()]
+    };
+    let mut known = schema(vec![declared("id", "int", None), declared("mail", "varchar(20)", Some("utf8mb4"))]);
+    let told = |plan: &TablePlan| {
+        let keys = plan.unique_keys.iter().map(|key| format!("{} {:?}", key.name, key.columns));
+        keys.collect::<Vec<_>>()
+    };
+    known.keys = vec![key("uk_b", &[1]), key("PRIMARY", &[0]), key("uk_a", &[1, 0]), key("broken", &[7])];
+    for full in [true, false] {
+        let plan = with_schema(&columns(true), full, &known).expect("a plan");
+        assert_eq!(told(&plan), ["PRIMARY [0]", "uk_a [1, 0]", "uk_b [1]"], "metadata {full}");
+    }
+    let by_metadata = plan_on(&Planner::new(), "9.7.4", &columns(true), true, None).expect("a plan");
+    assert_eq!(told(&by_metadata), ["PRIMARY [0]"]);
+    assert!(plan_on(&Planner::new(), "9.7.4", &columns(false), true, None).expect("a plan").unique_keys.is_empty());
+}
+
+#[test]
 fn metadata_wins_over_a_schema_version_that_disagrees() {
     let columns = [int("flag", 1, false).key(), varchar("mail", 20, UTF8MB4, 4)];
     let renamed = schema(vec![declared("flag", "tinyint(1)", None), declared("post", "varchar(20)", Some("utf8mb4"))]);

@@ -147,6 +147,7 @@ impl Lines {
         let seq = match change {
             Change::Rows(rows) => rows.seq,
             Change::Ddl(ddl) => ddl.seq,
+            Change::Begin(boundary) | Change::Commit(boundary) => boundary.seq,
             Change::Gap(gap) => gap.seq,
             Change::Failed(failure) => failure.seq,
         };
@@ -156,6 +157,7 @@ impl Lines {
         match change {
             Change::Rows(rows) => self.rows(rows, out)?,
             Change::Ddl(ddl) => self.statement(ddl, wanted, out)?,
+            Change::Begin(_) | Change::Commit(_) => {}
             Change::Gap(gap) if out.json => {
                 out.json_line(
                     &json!({ "gap": { "first_seq": seq.0, "last_seq": seq.0, "reason": gap.text } }).to_string(),
