@@ -58,7 +58,8 @@ impl Writer {
             }
         }
         self.answer_barriers();
-        // What one very large block needed is not kept.
+        // What one very large group needed is not kept while nothing comes.
+        self.compressed.clear();
         Ok(())
     }
 
@@ -72,7 +73,7 @@ impl Writer {
                     Item::Block(block) => &block.payload,
                     Item::Advance(_) => unreachable!("an advance makes no block"),
                 },
-                (None, None) => unreachable!("schema blocks are in a slot"),
+                (None, None) => unreachable!("schema blocks have a copy"),
             };
             if !payload.is_empty() {
                 slices.push(IoSlice::new(payload));
