@@ -45,9 +45,10 @@ pub struct Retention {
 pub struct StoreOptions {
     /// How block payloads are stored. Blocks of each codec stay readable whatever is set here.
     pub codec: Codec,
-    /// At most one commit group starts in this time, unless [`group_bytes`](Self::group_bytes) are waiting.
+    /// At most one commit group starts in this time, unless [`group_bytes`](Self::group_bytes) are waiting or the queue
+    /// is full.
     pub commit_interval: Duration,
-    /// A group starts as soon as this many bytes wait; `None`: by the timer only.
+    /// A group starts as soon as this many bytes wait; `None`: by the timer, or when the queue is full.
     pub group_bytes: Option<usize>,
     /// A block closes at this many uncompressed bytes; a larger entry is a block of its own.
     pub block_bytes: usize,
@@ -76,7 +77,8 @@ impl Default for StoreOptions {
     }
 }
 
-/// Bytes of queued blocks one group takes: bounds the time to its sync and the memory of compressed blocks.
+/// Bytes of queued blocks that one group takes, however long the queue: bounds the time to its sync and the memory of
+/// compressed blocks.
 pub(crate) const GROUP_BYTES_MAX: usize = 32 << 20;
 
 /// A block larger than this is stored uncompressed, so that memory stays at one copy of it.

@@ -1,9 +1,9 @@
 //! Which server of the list continues the log. Each in turn is asked what it has, and then for the dump itself, because
 //! some things only the server can judge; the first that sends an event is it.
 
-use super::CaptureContext;
 use std::time::Duration;
 
+use super::CaptureContext;
 use super::error::CaptureError;
 use super::facts::ServerFacts;
 use super::position::{ResumePoint, choose};

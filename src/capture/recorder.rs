@@ -126,6 +126,7 @@ pub(super) struct Recorder {
     /// The checkpoint of a new log whose begin the stream has not reached.
     withheld: Option<Vec<u8>>,
 }
+
 impl Recorder {
     /// At the start of a dump.
     ///
