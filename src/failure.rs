@@ -27,6 +27,20 @@ pub enum Exit {
     Source = 5,
 }
 
+impl Exit {
+    /// The code as the process ends with it.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What a code of a relay means; none for one that no failure has.
+    pub fn of_code(code: u8) -> Option<Self> {
+        [Self::Failed, Self::Config, Self::Precheck, Self::Store, Self::Source]
+            .into_iter()
+            .find(|exit| exit.code() == code)
+    }
+}
+
 /// An error that ends a task: its class, what the operator can do, and the exit code it asks for.
 pub trait Failure: std::error::Error + Send + Sync + 'static {
     /// What the supervisor may do about it.

@@ -12,7 +12,7 @@ mod table;
 use std::fmt;
 
 use relay_store::Seq;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::capture::refuse_to_guess;
 use crate::config::Config;
@@ -127,9 +127,17 @@ pub struct Item {
     /// It does not count for this start.
     #[serde(skip)]
     pub softened: bool,
-    /// The exit code of a start that it refuses.
-    #[serde(skip)]
+    /// The exit code of a start that it refuses; told where it is another one than the precheck's own.
+    #[serde(skip_serializing_if = "is_precheck", serialize_with = "as_code")]
     pub exit: Exit,
+}
+
+fn is_precheck(exit: &Exit) -> bool {
+    *exit == Exit::Precheck
+}
+
+fn as_code<S: Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(exit.code())
 }
 
 impl Item {

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Item, Level, binlog};
+use crate::failure::Exit;
 
 /// The other relay asks its source and its brokers before it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ struct Told {
     finding: String,
     #[serde(default)]
     remedy: String,
+    exit: Option<u8>,
 }
 
 /// The item `binlog.files` as the relay says that listens there; a warning when it does not.
@@ -35,9 +37,10 @@ pub(super) async fn files(listen: SocketAddr) -> Item {
     let answer = timeout(PATIENCE, ask(listen)).await;
     let told = answer.ok().and_then(Result::ok).and_then(|body| serde_json::from_str::<Checks>(&body).ok());
     match told.and_then(|checks| checks.items.into_iter().find(|item| item.id == binlog::FILES)) {
-        Some(Told { level, finding, remedy, .. }) => {
+        Some(Told { level, finding, remedy, exit, .. }) => {
             let finding = format!("as the running relay says: {finding}");
-            Item { level, remedy, ..Item::pass(binlog::FILES, finding) }
+            let exit = exit.and_then(Exit::of_code).unwrap_or(Exit::Precheck);
+            Item { level, remedy, exit, ..Item::pass(binlog::FILES, finding) }
         }
         None => Item::warn(
             binlog::FILES,
@@ -78,11 +81,14 @@ mod tests {
     async fn the_running_relay_has_the_say_and_silence_is_a_warning() {
         let item = served(
             r#"{"ready":false,"items":[{"id":"binlog.format","level":"pass","finding":"ROW"},
-            {"id":"binlog.files","level":"fail","finding":"purged","remedy":"a new log"}]}"#,
+            {"id":"binlog.files","level":"fail","finding":"purged","remedy":"a new log","exit":5}]}"#,
         )
         .await;
-        assert_eq!((item.level, item.remedy.as_str()), (Level::Fail, "a new log"));
+        assert_eq!((item.level, item.remedy.as_str(), item.exit), (Level::Fail, "a new log", Exit::Source));
         assert!(item.finding.contains("purged"), "{item:?}");
+        let told = serde_json::to_string(&serde_json::json!({ "items": [item] })).unwrap();
+        let again = served(told.leak()).await;
+        assert_eq!((again.level, again.exit), (Level::Fail, Exit::Source), "an item is read as it is told");
         assert_eq!(served("not JSON").await.level, Level::Warn);
         let nobody = "127.0.0.1:1".parse().unwrap();
         let item = files(nobody).await;
