@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -15,27 +15,12 @@ const SOON: Duration = Duration::from_secs(15);
 /// A daemon that captures one schema and writes it to a file, to be named `lines`.
 fn daemon(server: &Database, schema: &str) -> Daemon {
     let daemon = Daemon::new("");
-    daemon.configure(&format!(
-        r#"
-name = "idle"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-tables = ["{schema}.*"]
-[log]
-dir = "{{dir}}"
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-start = "earliest"
-file = {{ path = "{file}" }}
-"#,
-        port = server.port,
-        server_id = rand::random_range(10_000_000..90_000_000u32),
-        file = daemon.dir().join("lines").display(),
-    ));
+    let tables = format!("{schema}.*");
+    daemon.configure_to_file(
+        &server.url("relay"),
+        &tables,
+        Extra { delivery: "start = \"earliest\"", ..Extra::default() },
+    );
     daemon
 }
 
@@ -51,7 +36,7 @@ fn at_rest(daemon: &Daemon, rows: usize) -> Value {
     wait_until("all is acked and lag is 0", SOON, || {
         let status = daemon.json("/api/v1/status");
         let cursor = status["cursors"][0].clone();
-        let lines = std::fs::read_to_string(daemon.dir().join("lines")).unwrap_or_default().lines().count();
+        let lines = std::fs::read_to_string(daemon.lines()).unwrap_or_default().lines().count();
         let zero = |key: &str| cursor[key].as_f64() == Some(0.0);
         let rest = lines >= rows && zero("lag_entries") && zero("lag_seconds");
         (rest && metric(daemon, "relay_lag_seconds") == Some(0.0)).then_some(cursor)

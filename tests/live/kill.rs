@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use relay_store::{ReadOnlyLog, Seq};
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::log::contents;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::servers::shared;
@@ -50,37 +50,16 @@ impl Lab {
             "CREATE TABLE t (id INT PRIMARY KEY, v TEXT CHARACTER SET latin1)",
         ]);
         let daemon = Daemon::new("");
-        let lines = daemon.dir().join("lines");
+        let lines = daemon.lines();
         Self { proxy: Proxy::before(&server), daemon, root, schema, lines, done: 0 }
     }
 
     fn configure(&self, max_bytes: u64) {
-        self.daemon.configure(&format!(
-            r#"
-name = "kill"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-tables = ["{schema}.t"]
-[log]
-dir = "{{dir}}"
-codec = "none"
-segment_bytes = "{SEGMENT}B"
-ballast_bytes = "0B"
-retention = {{ max_bytes = "{max_bytes}B" }}
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-start = "earliest"
-file = {{ path = "{lines}" }}
-"#,
-            port = self.proxy.database().port,
-            server_id = 200_000_000 + u32::from(self.proxy.database().port),
-            schema = self.schema,
-            lines = self.lines.display(),
-        ));
+        let log = format!(
+            "codec = \"none\"\nsegment_bytes = \"{SEGMENT}B\"\nballast_bytes = \"0B\"\nretention = {{ max_bytes = \"{max_bytes}B\" }}"
+        );
+        let extra = Extra { log: &log, delivery: "start = \"earliest\"", ..Extra::default() };
+        self.daemon.configure_to_file(&self.proxy.database().url("relay"), &format!("{}.t", self.schema), extra);
     }
 
     /// One transaction whose ids go on where the last one's ended.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -18,26 +18,8 @@ const SOON: Duration = Duration::from_secs(15);
 
 fn daemon(server: &Database, schema: &str) -> Daemon {
     let daemon = Daemon::new("");
-    daemon.configure(&format!(
-        r#"
-name = "lag"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-tables = ["{schema}.*"]
-[log]
-dir = "{{dir}}"
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-file = {{ path = "{file}" }}
-"#,
-        port = server.port,
-        server_id = rand::random_range(10_000_000..90_000_000u32),
-        file = daemon.dir().join("lines").display(),
-    ));
+    let tables = format!("{schema}.*");
+    daemon.configure_to_file(&server.url("relay"), &tables, Extra::default());
     daemon
 }
 

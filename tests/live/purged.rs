@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay_store::ReadOnlyLog;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, own};
 use crate::support::sql::Session;
 use crate::support::wait_until;
@@ -17,31 +17,14 @@ const ROWS: usize = 40;
 
 /// Writes the config of a daemon that captures one schema for a file named `lines`.
 fn configure(daemon: &Daemon, server: &Database, resume: &str, paused: bool) {
-    daemon.configure(&format!(
-        r#"
-name = "purged"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = 880010
-tls = "disabled"
-resume = "{resume}"
-tables = ["shop.*"]
-[log]
-dir = "{{dir}}"
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-paused = {paused}
-file = {{ path = "{file}" }}
-"#,
-        port = server.port,
-        file = daemon.dir().join("lines").display(),
-    ));
+    let source = format!("resume = \"{resume}\"");
+    let delivery = format!("paused = {paused}");
+    let extra = Extra { source: &source, delivery: &delivery, ..Extra::default() };
+    daemon.configure_to_file(&server.url("relay"), "shop.*", extra);
 }
 
 fn lines(daemon: &Daemon) -> usize {
-    std::fs::read_to_string(daemon.dir().join("lines")).unwrap_or_default().lines().count()
+    std::fs::read_to_string(daemon.lines()).unwrap_or_default().lines().count()
 }
 
 /// `relay check` on the daemon's config: its exit code and what it printed.

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RELOADS: usize = 12;
 
 /// The config of round `round`: what differs begins a new life of capture, of the delivery, or of both.
-fn configure(daemon: &Daemon, server: &Database, schema: &str, server_id: u32, round: usize) {
+fn configure(daemon: &Daemon, server: &Database, schema: &str, round: usize) {
     let heartbeat = 1 + (round / 2) % 3;
     let workers = 1 + round % 3;
     let more = if round % 4 == 3 {
@@ -21,28 +21,10 @@ fn configure(daemon: &Daemon, server: &Database, schema: &str, server_id: u32, r
     } else {
         String::new()
     };
-    daemon.configure(&format!(
-        r#"
-name = "reload"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-heartbeat_interval = "{heartbeat}s"
-tables = ["{schema}.*"]
-[log]
-dir = "{{dir}}"
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-workers = {workers}
-file = {{ path = "{file}" }}
-{more}
-"#,
-        port = server.port,
-        file = daemon.dir().join("lines").display(),
-    ));
+    let source = format!("heartbeat_interval = \"{heartbeat}s\"");
+    let delivery = format!("workers = {workers}");
+    let extra = Extra { source: &source, delivery: &delivery, more: &more, ..Extra::default() };
+    daemon.configure_to_file(&server.url("relay"), &format!("{schema}.*"), extra);
 }
 
 /// The ids in a delivery's file, in the order of its lines.
@@ -61,9 +43,8 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
     let mut root = Session::open(&server);
     root.run(&format!("CREATE DATABASE {schema}"));
     root.run(&format!("CREATE TABLE {schema}.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200))"));
-    let server_id = rand::random_range(10_000_000..90_000_000u32);
     let mut daemon = Daemon::new("");
-    configure(&daemon, &server, &schema, server_id, 0);
+    configure(&daemon, &server, &schema, 0);
     daemon.start();
 
     let stop = AtomicBool::new(false);
@@ -86,7 +67,7 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
                 let now = ids(&daemon, "lines").len();
                 (now > before).then_some(())
             });
-            configure(&daemon, &server, &schema, server_id, round);
+            configure(&daemon, &server, &schema, round);
             daemon.signal("HUP");
             wait_until("the config is taken over", PATIENCE, || (reloaded(&daemon) == round).then_some(()));
         }
@@ -97,7 +78,7 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
     for file in ["lines", "more"] {
         if file == "more" {
             // Its cursor is kept while it is not in the config, and takes up where it was.
-            configure(&daemon, &server, &schema, server_id, 3);
+            configure(&daemon, &server, &schema, 3);
             daemon.signal("HUP");
         }
         wait_until("everything is delivered", PATIENCE, || (ids(&daemon, file).len() >= count).then_some(()));

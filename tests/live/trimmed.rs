@@ -6,7 +6,7 @@ use std::time::Duration;
 use relay_store::{ReadOnlyLog, Seq};
 use serde_json::Value;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::shared;
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -56,32 +56,13 @@ fn a_reset_to_the_start_of_a_trimmed_log_reads_rows_with_definitions_older_than_
         "CREATE TABLE t (id INT UNSIGNED PRIMARY KEY, v TEXT)",
     ]);
     let mut daemon = Daemon::new("");
-    let lines = daemon.dir().join("lines");
-    daemon.configure(&format!(
-        r#"
-name = "trimmed"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-tables = ["{schema}.*"]
-[log]
-dir = "{{dir}}"
-codec = "none"
-segment_bytes = "1MiB"
-ballast_bytes = "0B"
-retention = {{ max_bytes = "2MiB" }}
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-start = "earliest"
-file = {{ path = "{lines}" }}
-"#,
-        port = server.port,
-        server_id = 300_000_000 + std::process::id(),
-        lines = lines.display(),
-    ));
+    let lines = daemon.lines();
+    let extra = Extra {
+        log: "codec = \"none\"\nsegment_bytes = \"1MiB\"\nballast_bytes = \"0B\"\nretention = { max_bytes = \"2MiB\" }",
+        delivery: "start = \"earliest\"",
+        ..Extra::default()
+    };
+    daemon.configure_to_file(&server.url("relay"), &format!("{schema}.*"), extra);
     daemon.start();
     let mut lab = Lab { daemon, root, lines, rows: 0 };
     lab.fill("v");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -11,33 +11,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn daemon(server: &Database, schema: &str, start: &str) -> Daemon {
     let daemon = Daemon::new("");
-    daemon.configure(&format!(
-        r#"
-name = "young"
-[source]
-url = "mysql://relay@127.0.0.1:{port}"
-server_id = {server_id}
-tls = "disabled"
-start = "{start}"
-tables = ["{schema}.*"]
-[log]
-dir = "{{dir}}"
-[admin]
-listen = "{{admin}}"
-[[delivery]]
-name = "lines"
-file = {{ path = "{file}" }}
-"#,
-        port = server.port,
-        server_id = rand::random_range(10_000_000..90_000_000u32),
-        file = daemon.dir().join("lines").display(),
-    ));
+    let source = format!("start = \"{start}\"");
+    daemon.configure_to_file(
+        &server.url("relay"),
+        &format!("{schema}.*"),
+        Extra { source: &source, ..Extra::default() },
+    );
     daemon
 }
 
 /// The ids of the rows delivered so far, in order, each as often as it came.
 fn ids(daemon: &Daemon) -> Vec<u32> {
-    let text = std::fs::read_to_string(daemon.dir().join("lines")).unwrap_or_default();
+    let text = std::fs::read_to_string(daemon.lines()).unwrap_or_default();
     let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("whole lines"));
     rows.filter(|row| row["type"] == "INSERT")
         .map(|row| row["data"][0]["id"].as_str().expect("an id").parse().expect("a number"))

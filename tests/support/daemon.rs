@@ -15,6 +15,18 @@ pub struct Daemon {
     port: u16,
     child: Option<Child>,
     starts: u32,
+    server_id: u32,
+}
+
+/// What a config says beside the usual: lines of its sections, and sections behind them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra<'a> {
+    pub source: &'a str,
+    pub log: &'a str,
+    /// Of the delivery into the file.
+    pub delivery: &'a str,
+    /// Further deliveries.
+    pub more: &'a str,
 }
 
 impl Daemon {
@@ -22,7 +34,8 @@ impl Daemon {
     pub fn new(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let daemon = Self { dir, port, child: None, starts: 0 };
+        let server_id = rand::random_range(10_000_000..90_000_000u32);
+        let daemon = Self { dir, port, child: None, starts: 0, server_id };
         daemon.configure(config);
         daemon
     }
@@ -33,6 +46,39 @@ impl Daemon {
             .replace("{dir}", &self.log_dir().display().to_string())
             .replace("{admin}", &format!("127.0.0.1:{}", self.port));
         fs::write(self.config(), text).expect("the config is written");
+    }
+
+    /// Writes a config: `tables` of the source at this URL into a file, which is [`Daemon::lines`].
+    pub fn configure_to_file(&self, source: &str, tables: &str, extra: Extra<'_>) {
+        let Extra { source: source_lines, log, delivery, more } = extra;
+        self.configure(&format!(
+            r#"
+name = "live"
+[source]
+url = "{source}"
+server_id = {server_id}
+tls = "disabled"
+tables = ["{tables}"]
+{source_lines}
+[log]
+dir = "{{dir}}"
+{log}
+[admin]
+listen = "{{admin}}"
+[[delivery]]
+name = "lines"
+file = {{ path = "{lines}" }}
+{delivery}
+{more}
+"#,
+            server_id = self.server_id,
+            lines = self.lines().display(),
+        ));
+    }
+
+    /// Where [`Daemon::configure_to_file`] has the changes written.
+    pub fn lines(&self) -> PathBuf {
+        self.dir.path().join("lines")
     }
 
     /// The config file.
