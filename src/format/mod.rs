@@ -16,3 +16,16 @@ pub mod partition;
 pub mod text;
 mod window;
 pub mod zone;
+
+/// Where a row stands among the rows of its transaction that the delivery sends; for formats that say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TxPlace {
+    /// Its place, from 1.
+    pub row: u64,
+    /// Its place among those of its table, from 1.
+    pub table_row: u64,
+    /// How many they are, where that is known before the first one leaves.
+    pub size: Option<u64>,
+    /// It is the last of them.
+    pub last: bool,
+}
