@@ -26,8 +26,10 @@ use resolve::Parts;
 pub struct TablePlan {
     /// Unlike that of any other plan of this process; for caches of what was derived from it.
     pub id: u64,
-    /// The table, as the source names it.
+    /// The table, as it is named to those who read what is delivered.
     pub name: TableName,
+    /// The table, as the source names it.
+    pub source: TableName,
     /// Columns in table order, hidden ones included.
     pub columns: Vec<Column>,
     /// Places of the key's columns in key order: the primary key, else the first unique key of NOT NULL columns; empty
@@ -185,7 +187,19 @@ const SCHEMAS_MAX: usize = 16_384;
 /// are then left out of the key too.
 const TABLE_ID_BYTES: usize = 6;
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl TablePlan {
+    /// A plan of its own made from this one: the same source and another shape, as `change` makes it.
+    pub fn derive(&self, change: impl FnOnce(&mut Self)) -> Arc<Self> {
+        let mut plan = Self { id: next_id(), ..self.clone() };
+        change(&mut plan);
+        Arc::new(plan)
+    }
+}
 
 impl Planner {
     /// A planner that knows nothing yet.
@@ -251,8 +265,9 @@ impl Planner {
             state.plans.clear();
             state.count = 0;
         }
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let plan = Arc::new(TablePlan { id, name, columns, key, unique_keys, schema_version, defs });
+        let id = next_id();
+        let source = name.clone();
+        let plan = Arc::new(TablePlan { id, name, source, columns, key, unique_keys, schema_version, defs });
         let planned = Planned { schema, with_schema, server_version: version.into(), plan: Arc::clone(&plan) };
         state.plans.entry(map.into()).or_default().push(planned);
         state.count += 1;

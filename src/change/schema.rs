@@ -47,6 +47,15 @@ pub struct Column {
     pub hidden: bool,
     /// Its value is generated from other columns. False also where nothing tells (table maps do not).
     pub generated: bool,
+    /// Left out by the delivery's settings.
+    pub dropped: bool,
+}
+
+impl Column {
+    /// Whether it is among what a delivery sends; `hidden_too` when hidden row ids are.
+    pub fn is_sent(&self, hidden_too: bool) -> bool {
+        !self.dropped && (hidden_too || !self.hidden)
+    }
 }
 
 /// Whether a column of this name is a hidden row id of a managed MySQL: RDS, PolarDB-X, or MySQL 8.0.30's generated

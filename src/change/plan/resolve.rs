@@ -149,6 +149,7 @@ fn declared_column(
         labels,
         nullable: def.nullable,
         generated: declared.generated,
+        dropped: false,
     };
     Ok((column, def))
 }
@@ -325,6 +326,7 @@ fn described_column(def: &ColumnDef, widths: Widths) -> Result<Column, PlanFault
         labels,
         nullable: def.nullable,
         generated: false,
+        dropped: false,
     })
 }
 

@@ -101,7 +101,7 @@ impl Way {
 
 impl Fragments {
     pub(super) fn new(plan: &TablePlan, emit_hidden: bool, enums: EnumForm) -> Self {
-        let written = |column: &&Column| emit_hidden || !column.hidden;
+        let written = |column: &&Column| column.is_sent(emit_hidden);
         let member = |(column, def): (&Column, &ColumnDef)| {
             let mut name = vec![b','];
             write_string(&column.name, &mut name);
