@@ -3,6 +3,7 @@
 //! Single-byte sets are tables taken from the server, multi-byte ones are encoding_rs with the server's own
 //! deviations, so that text comes out as the server itself would convert it to utf8mb4.
 
+pub mod collation;
 mod table;
 
 use encoding_rs::Encoding;

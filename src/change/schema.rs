@@ -39,6 +39,9 @@ pub struct Column {
     pub kind: ColumnType,
     /// Character set of its text; [`Charset::BINARY`] for columns without text.
     pub charset: Charset,
+    /// Collation of its text as MySQL 8 prints it (`utf8mb4_general_ci`); none for columns without text, and where
+    /// neither the table map nor the schema version tells.
+    pub collation: Option<Box<str>>,
     /// Labels of ENUM and SET in order, UTF-8; empty for others.
     pub labels: Vec<Box<str>>,
     /// Whether NULL is allowed.

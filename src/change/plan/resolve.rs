@@ -4,7 +4,7 @@ use super::{PlanFault, UniqueKey};
 use crate::binlog::column::{ColumnDef, WireType};
 use crate::binlog::event::{Dialect, FormatDescription};
 use crate::binlog::table_map::TableMap;
-use crate::change::charset::Charset;
+use crate::change::charset::{Charset, collation};
 use crate::change::column_type::{BlobSize, ColumnType, Shape};
 use crate::change::schema::{Column, TableName, is_hidden_row_id};
 use crate::log::{ColumnDefinition, TableDefinition};
@@ -144,6 +144,7 @@ fn declared_column(
         hidden: is_hidden_row_id(&declared.name, Some(declared.invisible)),
         name: declared.name.as_str().into(),
         declared: declared.column_type.as_str().into(),
+        collation: if kind.is_text() { declared_collation(&def, declared, charset, schema) } else { None },
         kind,
         charset,
         labels,
@@ -170,6 +171,22 @@ fn declared_charset(
         }
         (None, None, None) => Err(PlanFault::Metadata { column: column(), what: "character set" }),
     }
+}
+
+/// The map's collation, else the column's own, else that of the table for a column in the table's character set. What
+/// goes with another set by default is for the server's version to say, and stays unknown.
+fn declared_collation(
+    def: &ColumnDef,
+    declared: &ColumnDefinition,
+    charset: Charset,
+    schema: &TableDefinition,
+) -> Option<Box<str>> {
+    let of_table = || {
+        let same = schema.default_charset.as_deref().and_then(|name| Charset::of_name(name).ok()) == Some(charset);
+        schema.default_collation.as_deref().filter(|_| same && declared.charset.is_none())
+    };
+    let of_map = def.collation.and_then(collation::name_of).map(Into::into);
+    of_map.or_else(|| declared.collation.as_deref().or_else(of_table).map(|name| collation::canonical(name).into()))
 }
 
 /// Enough of a type for an error: an ENUM may have thousands of labels.
@@ -322,6 +339,7 @@ fn described_column(def: &ColumnDef, widths: Widths) -> Result<Column, PlanFault
         name: name.into(),
         declared: declared.into(),
         charset: if kind.is_text() { charset } else { Charset::BINARY },
+        collation: def.collation.filter(|_| kind.is_text()).and_then(collation::name_of).map(Into::into),
         kind,
         labels,
         nullable: def.nullable,

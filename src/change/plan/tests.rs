@@ -237,3 +237,23 @@ fn a_plan_is_made_once_and_again_when_its_schema_version_arrives() {
     assert_eq!((types(&first), types(&second)), (vec!["tinyint"], vec!["tinyint(1)"]));
     assert_ne!(first.id, second.id);
 }
+
+#[test]
+fn a_text_column_has_the_collation_of_its_map_or_of_its_schema_version() {
+    let of = |plan: &TablePlan| plan.columns.iter().map(|c| c.collation.clone()).collect::<Vec<_>>();
+    let columns = [int("id", 3, true), varchar("s", 10, UTF8MB4, 4), varchar("g", 10, GBK, 2)];
+    let plan = plan_on(&Planner::new(), "9.7.4", &columns, true, None).expect("a plan");
+    assert_eq!(of(&plan), [None, Some("utf8mb4_0900_ai_ci".into()), Some("gbk_chinese_ci".into())]);
+    let mut own = declared("g", "varchar(10)", Some("gbk"));
+    own.collation = Some("gbk_bin".into());
+    let mut schema =
+        schema(vec![declared("id", "int unsigned", None), declared("s", "varchar(10)", None), own.clone()]);
+    schema.default_charset = Some("utf8".into());
+    schema.default_collation = Some("utf8_bin".into());
+    let columns = [int("id", 3, true), varchar("s", 10, UTF8MB3, 3), varchar("g", 10, GBK, 2)];
+    let plan = with_schema(&columns, false, &schema).expect("a plan");
+    assert_eq!(of(&plan), [None, Some("utf8mb3_bin".into()), Some("gbk_bin".into())]);
+    // A set of the column's own, and no collation: what goes with it is not told.
+    schema.columns[1] = declared("s", "varchar(10)", Some("utf8"));
+    assert_eq!(of(&with_schema(&columns, false, &schema).expect("a plan"))[1], None);
+}
