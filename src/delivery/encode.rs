@@ -101,17 +101,17 @@ impl Encode for Encoder {
             scratch: Vec::new(),
         });
         let bad_text = writer.canal.bad_text();
+        for (_, last, time_us) in block.commits() {
+            if last >= block.first_seq() && last <= block.last_seq() {
+                out.expect_commit(last, time_us);
+            }
+        }
         let mut run = Run { job: &self.job, scope: &self.scope, writer: &mut writer, out, faults: Vec::new() };
         let wanted = |table: &TableName| self.job.tables.matches(&table.database, &table.table);
         let decoded = self.decoder.decode(&block, &wanted, &mut |change| run.change(change));
         let faults = std::mem::take(&mut run.faults);
         self.job.metrics.bad_text.inc_by(writer.canal.bad_text() - bad_text);
         decoded?;
-        for (_, last, time_us) in block.commits() {
-            if last >= block.first_seq() && last <= block.last_seq() {
-                out.batch().commits.push((last, time_us));
-            }
-        }
         out.covered(block.last_seq())?;
         self.writers().push(writer);
         if faults.is_empty() { Ok(()) } else { Err(EncodeError::Tables(faults)) }

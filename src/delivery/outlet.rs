@@ -1,5 +1,6 @@
 //! Where an encoder puts its records: batches closed by count and bytes, handed over in order, their memory reused.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use relay_store::Seq;
@@ -47,13 +48,21 @@ pub struct Outlet {
     batch: Batch,
     to: mpsc::Sender<Batch>,
     pool: Pool,
+    /// Transactions that end in the block and are not covered yet, as [`Batch::commits`] holds them.
+    commits: VecDeque<(Seq, u64)>,
     /// Set once something of the block cannot be delivered: what follows is looked at, not sent.
     muted: bool,
 }
 
 impl Outlet {
     pub(super) fn new(to: mpsc::Sender<Batch>, pool: Pool) -> Self {
-        Self { batch: pool.take(), to, pool, muted: false }
+        Self { batch: pool.take(), to, pool, commits: VecDeque::new(), muted: false }
+    }
+
+    /// A transaction of the block ends at `last`; told in order, before anything is covered. The batch that covers its
+    /// end says so.
+    pub fn expect_commit(&mut self, last: Seq, time_us: u64) {
+        self.commits.push_back((last, time_us));
     }
 
     /// The batch being filled.
@@ -70,6 +79,9 @@ impl Outlet {
             self.batch.first = seq;
         }
         self.batch.last = seq;
+        while let Some(commit) = self.commits.pop_front_if(|&mut (last, _)| last <= seq) {
+            self.batch.commits.push(commit);
+        }
         self.hand_over_when_full().map(drop)
     }
 
@@ -153,6 +165,24 @@ mod tests {
         outlet.finish().expect("taken");
         assert_eq!(from.try_recv().expect("first").last, Seq(4));
         assert_eq!(from.try_recv().expect("second").last, Seq(5));
+    }
+
+    #[test]
+    fn each_batch_says_which_transactions_end_in_it() {
+        let (mut outlet, mut from) = outlet();
+        for (last, time_us) in [(2, 20), (5, 50), (9, 90)] {
+            outlet.expect_commit(Seq(last), time_us);
+        }
+        for (seq, full) in [(1, false), (4, true), (5, true), (9, false)] {
+            outlet.batch().bytes.resize(if full { BATCH_BYTES } else { 1 }, 0);
+            outlet.covered(Seq(seq)).expect("taken");
+        }
+        outlet.finish().expect("taken");
+        let mut commits = Vec::new();
+        while let Ok(batch) = from.try_recv() {
+            commits.push((batch.last.0, batch.commits));
+        }
+        assert_eq!(commits, [(4, vec![(Seq(2), 20)]), (5, vec![(Seq(5), 50)]), (9, vec![(Seq(9), 90)])]);
     }
 
     #[test]
