@@ -21,6 +21,8 @@ mod settings;
 mod sink;
 mod topics;
 mod window;
+#[cfg(feature = "kafka")]
+mod writer;
 
 #[cfg(feature = "kafka")]
 pub use inspect::{TopicFacts, inspect, named_topics};

@@ -1,53 +1,23 @@
-//! The Kafka sink: what happens to a batch.
+//! The Kafka sink that delivers at least once: a record's ack is its entry's.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::KafkaConfig;
-use super::limits::Limits;
-use super::producer::{HeaderContext, Outgoing, Producer, Topic};
-use super::settings::{BATCH_BYTES, RECORD_OVERHEAD_BYTES};
-use super::topics::{self, Kept, Width};
 use super::window::{PLACES, Window};
-use super::{Budget, Share, outcome};
-use crate::config::FormatName;
-use crate::sink::{Ack, Batch, Event, Opening, Origin, Place, Progress, Record, Sink, SinkError};
+use super::writer::Writer;
+use super::{Budget, Share};
+use crate::sink::{Ack, Batch, Opening, Sink, SinkError};
 
-/// How long one question to the cluster may take before it counts as unreachable.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// A topic that was just created may be unknown to some brokers; asked this often, a second apart, before it is
-/// called missing.
-const ASK_MISSING: u32 = 3;
-const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last records may take when the sink closes. What is not acked by then is delivered again.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After the producer stopped: how long the reports of the records that caused it may take.
-const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Delivers to Kafka. Every record is acked by the broker as `acks` says before its seq is.
 pub struct KafkaSink {
     config: KafkaConfig,
     source: String,
     share: Share,
-    open: Option<Open>,
-}
-
-/// What exists between open and close.
-struct Open {
-    cursor: String,
-    producer: Producer,
-    /// Batches of the producer stay below it: the least that any topic so far takes.
-    batch_bytes: usize,
-    limits: Option<Limits>,
-    window: Arc<Window>,
-    progress: Progress,
-    headers: HeaderContext,
-    kept: Kept,
-    /// Partitions in use by topic, confirmed in this life.
-    widths: HashMap<String, u32>,
-    /// The topic of the last event: consecutive events mostly share it.
-    last: Option<(Arc<Origin>, u32)>,
+    open: Option<Writer>,
 }
 
 impl KafkaSink {
@@ -59,49 +29,15 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     async fn open(&mut self, opening: Opening) -> Result<(), SinkError> {
-        let kept = Kept::decode(&opening.state)
-            .map_err(|reason| SinkError::definite(reason).advise("reset the cursor: its state is of another sink"))?;
         let window = Arc::new(Window::new(opening.progress.clone()));
-        let (cursor, progress) = (opening.cursor, opening.progress);
-        let producer = Producer::start(&self.config, &cursor, window.clone(), progress.clone(), BATCH_BYTES)?;
-        let headers = HeaderContext {
-            wanted: self.config.headers,
-            source: self.source.clone(),
-            epoch: opening.epoch.to_string(),
-            format: match self.config.format {
-                FormatName::CanalJson => "canal-json",
-            },
-        };
-        let open = self.open.insert(Open {
-            limits: Limits::connect(&self.config, &cursor),
-            cursor,
-            producer,
-            batch_bytes: BATCH_BYTES,
-            window,
-            progress,
-            headers,
-            kept,
-            widths: HashMap::new(),
-            last: None,
-        });
-        // A fixed topic that is missing, or a login that is refused, is told at the start, not at the first change.
-        let mut known: Vec<String> = Vec::new();
-        if topics::is_fixed(&self.config.topic) {
-            known.push(self.config.topic.clone());
-        }
-        if !matches!(self.config.ddl_topic.as_str(), "data" | "off") {
-            known.push(self.config.ddl_topic.clone());
-        }
-        for topic in known {
-            open.width_of(&self.config, &topic).await?;
-        }
-        Ok(())
+        let writer = self.open.insert(Writer::start(&self.config, &self.source, &opening, window)?);
+        writer.open_topics(&self.config).await
     }
 
     async fn deliver(&mut self, batch: &Batch) -> Result<Ack, SinkError> {
         let open = self.open.as_mut().ok_or_else(|| SinkError::definite("the sink is not open"))?;
         for record in &batch.records {
-            open.deliver_record(&self.config, &self.share, batch, record).await?;
+            open.write(&self.config, &self.share, batch, record).await?;
         }
         if open.window.in_flight() == PLACES as u64 {
             open.wait_for_room(self.share.bytes()).await?;
@@ -130,197 +66,6 @@ impl Sink for KafkaSink {
         match failure {
             Some(error) => Err(error),
             None => Ok(ack),
-        }
-    }
-}
-
-impl Open {
-    /// The failure, when something accepted earlier failed.
-    fn check(&self) -> Result<(), SinkError> {
-        match self.progress.failure() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    async fn deliver_record(
-        &mut self,
-        config: &KafkaConfig,
-        share: &Share,
-        batch: &Batch,
-        record: &Record,
-    ) -> Result<(), SinkError> {
-        let event = batch.event_of(record);
-        let (key, value) = (record.key.map(|span| batch.get(span)), record.value.map(|span| batch.get(span)));
-        let (key_len, value_len) = (key.map_or(0, <[u8]>::len), value.map_or(0, <[u8]>::len));
-        let width = match &self.last {
-            Some((origin, width)) if Arc::ptr_eq(origin, &event.origin) => *width,
-            _ => self.width_of_origin(config, &event.origin).await.map_err(|e| self.refuse(e, event, record))?,
-        };
-        let bytes = key_len + value_len + self.headers.wire_bytes(event) + RECORD_OVERHEAD_BYTES;
-        if bytes as u64 > config.max_record_bytes.0 {
-            let error = SinkError::definite(format!(
-                "a record of {} for topic {} has {bytes} bytes, max_record_bytes is {}",
-                event.origin.table, event.origin.destination, config.max_record_bytes
-            ))
-            .advise("raise max_record_bytes and the topic's max.message.bytes together, or leave the table out, then resume");
-            return Err(self.refuse(error, event, record));
-        }
-        let cost = self.producer.cost_of(key_len, value_len);
-        loop {
-            if !self.window.has_room(cost, share.bytes()) {
-                self.wait_for_room(share.bytes()).await?;
-                continue;
-            }
-            let outgoing = Outgoing {
-                topic: &event.origin.destination,
-                partition: topics::partition(config.partition, record.hash, width),
-                seq: event.seq,
-                record,
-                key,
-                value,
-                timestamp_ms: event.timestamp_ms,
-                headers: self.headers.build(batch, event, record),
-            };
-            match self.producer.send(outgoing) {
-                Ok(true) => return Ok(()),
-                Ok(false) => self.wait_for_room(share.bytes()).await?,
-                Err(error) => return Err(self.find_cause(error, event, record).await),
-            }
-        }
-    }
-
-    /// Waits until three quarters of the window are left in flight at most.
-    async fn wait_for_room(&self, share: usize) -> Result<(), SinkError> {
-        let progress = &self.progress;
-        self.window.wait_below(share / 4 * 3, PLACES as u64 / 4 * 3, || progress.failure().is_some()).await;
-        self.check()
-    }
-
-    /// Ends this life for a record that cannot go.
-    fn refuse(&self, error: SinkError, event: &Event, record: &Record) -> SinkError {
-        let place = Place { seq: event.seq, row: record.row, table: event.origin.table.clone() };
-        let error = error.at(place);
-        self.progress.fail(error.clone());
-        error
-    }
-
-    /// A stopped producer refuses every record; the one that made it stop is among those in flight.
-    async fn find_cause(&self, error: SinkError, event: &Event, record: &Record) -> SinkError {
-        if error.class != crate::failure::Class::Transient {
-            return self.refuse(error, event, record);
-        }
-        let progress = &self.progress;
-        let cause = self.window.wait_below(0, 0, || progress.failure().is_some());
-        let _ = tokio::time::timeout(CAUSE_TIMEOUT, cause).await;
-        self.progress.fail(error.clone());
-        self.progress.failure().unwrap_or(error)
-    }
-
-    async fn width_of_origin(&mut self, config: &KafkaConfig, origin: &Arc<Origin>) -> Result<u32, SinkError> {
-        topics::check_name(&origin.destination).map_err(|reason| {
-            SinkError::definite(format!("table {}: {reason}", origin.table))
-                .advise("choose another topic template, or leave the table out")
-        })?;
-        let found = self.width_of(config, &origin.destination).await?;
-        let width = match origin.partitions.or(config.partitions) {
-            Some(wanted) if wanted > found => {
-                return Err(SinkError::definite(format!(
-                    "topic {} has {found} partitions, {wanted} are asked for",
-                    origin.destination
-                ))
-                .advise("give the topic more partitions, or ask for fewer"));
-            }
-            Some(wanted) => wanted,
-            None => found,
-        };
-        self.last = Some((origin.clone(), width));
-        Ok(width)
-    }
-
-    /// Partitions of a topic, as kept with the cursor; asked of the cluster once in a life. Waits while the cluster
-    /// is away.
-    async fn width_of(&mut self, config: &KafkaConfig, topic: &str) -> Result<u32, SinkError> {
-        if let Some(&width) = self.widths.get(topic) {
-            return Ok(width);
-        }
-        let now = self.ask(topic).await?;
-        let kept = self.kept.partitions.get(topic).copied();
-        let width = match topics::width(kept, now, config.accept_partition_change) {
-            Width::Use(width) => width,
-            Width::Grown { kept, now } => {
-                tracing::warn!(
-                    topic,
-                    kept,
-                    now,
-                    "topic has grown; the old number of partitions stays in use until accept_partition_change = true"
-                );
-                kept
-            }
-            Width::Shrunk { kept, now } => {
-                return Err(SinkError::definite(format!(
-                    "topic {topic} has {now} partitions, it had {kept}: it was created again"
-                ))
-                .advise("set accept_partition_change = true to use it as it is, then resume"));
-            }
-        };
-        self.fit_batches(config, topic).await?;
-        self.widths.insert(topic.to_owned(), width);
-        if self.kept.partitions.insert(topic.to_owned(), width) != Some(width) {
-            self.progress.set_state(self.kept.encode());
-        }
-        Ok(width)
-    }
-
-    /// A topic that takes less than our batches gets smaller ones: the broker would refuse records that are small by
-    /// themselves. The client library has one limit for all topics, so a new client takes over once the old one has
-    /// nothing in flight, and the order is kept.
-    async fn fit_batches(&mut self, config: &KafkaConfig, topic: &str) -> Result<(), SinkError> {
-        let Some(limits) = &self.limits else { return Ok(()) };
-        let Some(bytes) = limits.batch_bytes(topic).await else { return Ok(()) };
-        if bytes >= self.batch_bytes {
-            return Ok(());
-        }
-        let progress = &self.progress;
-        self.window.wait_below(0, 0, || progress.failure().is_some()).await;
-        self.check()?;
-        let producer = Producer::start(config, &self.cursor, self.window.clone(), self.progress.clone(), bytes.max(1))?;
-        let old = std::mem::replace(&mut self.producer, producer);
-        self.batch_bytes = bytes;
-        tracing::info!(cursor = %self.cursor, topic, bytes, "topic takes small batches only; sending none larger");
-        old.closing();
-        // Nothing waits for it: it has nothing left to send.
-        drop(tokio::task::spawn_blocking(move || drop(old)));
-        Ok(())
-    }
-
-    async fn ask(&self, topic: &str) -> Result<u32, SinkError> {
-        let mut missing = 0;
-        loop {
-            let (producer, name) = (self.producer.handle(), topic.to_owned());
-            let asked = tokio::task::spawn_blocking(move || producer.partitions(&name, ASK_TIMEOUT));
-            let answer = tokio::select! {
-                answer = asked => answer.map_err(|e| SinkError::transient(format!("ask for topic {topic}: {e}")))?,
-                // A refused login is known long before the question times out.
-                error = self.progress.failed() => return Err(error),
-            };
-            match answer {
-                Ok(Topic::Partitions(count)) => {
-                    self.progress.set_trouble(None);
-                    return Ok(count);
-                }
-                Ok(Topic::Missing) => {
-                    missing += 1;
-                    if missing == ASK_MISSING {
-                        return Err(outcome::missing_topic(topic));
-                    }
-                }
-                Err(error) if error.class == crate::failure::Class::Transient => {
-                    self.progress.set_trouble(Some(error.reason));
-                }
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(ASK_PAUSE).await;
         }
     }
 }
