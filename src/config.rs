@@ -4,6 +4,7 @@
 mod delivery;
 mod document;
 mod log;
+pub mod objects;
 mod secret;
 mod source;
 mod units;

@@ -52,7 +52,15 @@ pub enum Kind {
     Erase,
     /// TRUNCATE TABLE, and DELETE of a whole table.
     Truncate,
-    /// Anything else of a schema: itself, views, routines.
+    /// CREATE, ALTER or DROP of a schema.
+    Database,
+    /// The same of a view.
+    View,
+    /// Of a procedure, function or package.
+    Routine,
+    /// Of a trigger.
+    Trigger,
+    /// Anything else.
     Query,
 }
 
@@ -60,6 +68,7 @@ impl Kind {
     /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Database | Self::View | Self::Routine | Self::Trigger | Self::Query => "QUERY",
             Self::Create => "CREATE",
             Self::Alter => "ALTER",
             Self::Rename => "RENAME",
@@ -67,7 +76,6 @@ impl Kind {
             Self::DropIndex => "DINDEX",
             Self::Erase => "ERASE",
             Self::Truncate => "TRUNCATE",
-            Self::Query => "QUERY",
         }
     }
 }
@@ -150,8 +158,8 @@ impl Ddl {
         Self { items: vec![Item::new(kind, name)], effects, temporary: false }
     }
 
-    fn other(database: &str, table: &str) -> Self {
-        let item = Item { kind: Kind::Query, database: database.to_owned(), table: table.to_owned() };
+    fn of_database(kind: Kind, database: &str) -> Self {
+        let item = Item { kind, database: database.to_owned(), table: String::new() };
         Self { items: vec![item], effects: Vec::new(), temporary: false }
     }
 
@@ -283,7 +291,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
             return Ok(Ddl::one(Kind::Truncate, &table, Vec::new()));
         }
     }
-    Ok(Ddl::other(cursor.default_database(), ""))
+    Ok(Ddl::of_database(Kind::Query, cursor.default_database()))
 }
 
 /// GRANT, REVOKE, SET PASSWORD and SET DEFAULT ROLE, and what makes, changes, renames and drops users and roles.
@@ -306,7 +314,7 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
     }
     if cursor.take_any(&["DATABASE", "SCHEMA"]) {
         cursor.take_if_exists();
-        return Ok(Ddl::other(&cursor.identifier()?, ""));
+        return Ok(Ddl::of_database(Kind::Database, &cursor.identifier()?));
     }
     cursor.take_any(&["ONLINE", "OFFLINE"]);
     let unique = cursor.take("UNIQUE");
@@ -421,7 +429,10 @@ fn alter_statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
         let options = ["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "ENCRYPTION", "READ", "COMMENT", "UPGRADE"];
         let unnamed = options.iter().any(|option| cursor.sees(option));
         let name = if unnamed { cursor.default_database().to_owned() } else { cursor.identifier()? };
-        return Ok(Ddl { effects: vec![Effect::AlterDatabase(name.clone())], ..Ddl::other(&name, "") });
+        return Ok(Ddl {
+            effects: vec![Effect::AlterDatabase(name.clone())],
+            ..Ddl::of_database(Kind::Database, &name)
+        });
     }
     named_object(cursor)
 }
@@ -444,7 +455,10 @@ fn drop_statement(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
     if cursor.take_any(&["DATABASE", "SCHEMA"]) {
         cursor.take_if_exists();
         let name = cursor.identifier()?;
-        return Ok(Ddl { effects: vec![Effect::DropDatabase(name.clone())], ..Ddl::other(&name, "") });
+        return Ok(Ddl {
+            effects: vec![Effect::DropDatabase(name.clone())],
+            ..Ddl::of_database(Kind::Database, &name)
+        });
     }
     cursor.take_any(&["ONLINE", "OFFLINE"]);
     if cursor.take("INDEX") {
@@ -480,17 +494,25 @@ fn rename(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
 
 /// CREATE, ALTER or DROP of something else than a table: its name tells the database, nothing else counts.
 fn named_object(cursor: &mut Cursor<'_>) -> Result<Ddl, Reason> {
-    const OBJECTS: [&str; 7] = ["VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SEQUENCE", "PACKAGE"];
+    const OBJECTS: [(&str, Kind); 7] = [
+        ("VIEW", Kind::View),
+        ("PROCEDURE", Kind::Routine),
+        ("FUNCTION", Kind::Routine),
+        ("PACKAGE", Kind::Routine),
+        ("TRIGGER", Kind::Trigger),
+        ("EVENT", Kind::Query),
+        ("SEQUENCE", Kind::Query),
+    ];
     while let Some(token) = cursor.next() {
-        if OBJECTS.iter().any(|object| token.is(object)) {
+        if let Some(&(_, kind)) = OBJECTS.iter().find(|(object, _)| token.is(object)) {
             cursor.take("BODY");
             cursor.take_if_exists();
             let default = cursor.default_database();
-            let Ok(name) = cursor.object() else { return Ok(Ddl::other(default, "")) };
-            return Ok(Ddl::other(&name.database, ""));
+            let Ok(name) = cursor.object() else { return Ok(Ddl::of_database(kind, default)) };
+            return Ok(Ddl::of_database(kind, &name.database));
         }
     }
-    Ok(Ddl::other(cursor.default_database(), ""))
+    Ok(Ddl::of_database(Kind::Query, cursor.default_database()))
 }
 
 /// Every name behind TABLE, TABLES, TO, LIKE or ON, or behind a comma after such a one, may be a table.

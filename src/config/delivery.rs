@@ -1,14 +1,16 @@
 //! `[[delivery]]`: one cursor and its sink; what every delivery has, whatever its sink.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
 use super::{Environment, FieldError, LaggingCursor, Retention, Span, check_name, find_secret};
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
-use crate::sink::kafka::config::KafkaConfig;
+use crate::sink::kafka::config::{KafkaConfig, Partition};
 
 /// Threads that may decode and encode for one delivery.
 const WORKERS_MAX: usize = 64;
@@ -25,6 +27,9 @@ pub struct Delivery {
     /// What of the log is delivered.
     #[serde(serialize_with = "print_tables")]
     pub tables: TablePatterns,
+    /// What it does with them.
+    #[serde(flatten)]
+    pub objects: Objects,
     /// Whether it waits, its cursor holding its place.
     pub paused: bool,
     /// What happens when retention's limits would overtake its cursor.
@@ -51,6 +56,14 @@ pub enum SinkConfig {
 }
 
 impl SinkConfig {
+    /// What decides the partition; none for a sink without partitions.
+    fn partition(&self) -> Option<Partition> {
+        match self {
+            Self::Kafka(kafka) => Some(kafka.partition),
+            Self::File(_) => None,
+        }
+    }
+
     /// The kind's name, as its section is called.
     pub fn name(&self) -> &'static str {
         match self {
@@ -165,6 +178,14 @@ pub(super) struct Raw {
     start: Option<Address>,
     #[serde(default)]
     tables: Vec<String>,
+    dml_op: Option<BTreeSet<DmlOp>>,
+    ddl_op: Option<BTreeSet<DdlOp>>,
+    #[serde(default)]
+    map: NameMap,
+    #[serde(default)]
+    case_policy: CasePolicy,
+    #[serde(default)]
+    table: Vec<TableRule>,
     #[serde(default)]
     paused: bool,
     lagging_cursor: Option<LaggingCursor>,
@@ -203,10 +224,20 @@ impl Raw {
                 return Err(FieldError::new("", "it has two sinks; make it two deliveries"));
             }
         };
+        let all = Objects::default();
+        let objects = Objects {
+            dml_op: self.dml_op.unwrap_or(all.dml_op),
+            ddl_op: self.ddl_op.unwrap_or(all.ddl_op),
+            map: self.map,
+            case_policy: self.case_policy,
+            rules: self.table,
+        };
+        objects.validate(kind.partition())?;
         Ok(Delivery {
             name: self.name,
             start: self.start.unwrap_or(Address::Earliest),
             tables,
+            objects,
             paused: self.paused,
             lagging_cursor: self.lagging_cursor.unwrap_or(log.lagging_cursor),
             retry: self.retry.resolve()?,
@@ -226,6 +257,7 @@ impl Delivery {
             name: STANDARD_OUTPUT.to_owned(),
             start: Address::Earliest,
             tables: TablePatterns::all(),
+            objects: Objects::default(),
             paused: false,
             lagging_cursor: log.lagging_cursor,
             retry: Retry::default(),

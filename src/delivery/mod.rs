@@ -5,7 +5,8 @@
 //! | [`error`](DeliveryError) | why a delivery stopped, and what to do |
 //! | [`park`] | tables that wait alone, and their release |
 //! | `session` | one life of a sink; acks, resets, pauses |
-//! | `encode`, `route` | a block to records: which tables, which topic, which partition |
+//! | `select` | which tables and operations, under which names |
+//! | `encode`, `route` | a block to records: which topic, which partition, which key |
 //! | `pipeline`, `outlet` | reading ahead, parallel encoding in the order of the log |
 //! | `ledger` | what is in flight, and what an ack settles |
 //! | `start` | where a new cursor begins |
@@ -19,6 +20,7 @@ mod outlet;
 pub mod park;
 mod pipeline;
 mod route;
+mod select;
 mod session;
 mod start;
 #[cfg(test)]
@@ -38,10 +40,12 @@ use pipeline::Encode;
 
 use encode::{Encoder, Job};
 use route::Routing;
+use select::Selection;
 use session::{End, Session, Work};
 
 use crate::change::plan::Planner;
 use crate::config::{Delivery, SinkConfig};
+use crate::format::FormatOptions;
 use crate::format::canal_json::CanalOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::sink::Sink;
@@ -79,14 +83,15 @@ pub struct DeliveryContext {
 /// # Errors
 /// What ended it. The cursor stands where the last ack left it, durable.
 pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
-    let (canal, routing) = match &context.config.kind {
-        SinkConfig::Kafka(kafka) => (kafka.canal_options(), Routing::kafka(kafka)),
-        SinkConfig::File(_) => (CanalOptions::default(), Routing::single()),
+    let (format, routing) = match &context.config.kind {
+        SinkConfig::Kafka(kafka) => (kafka.format_options(), Routing::kafka(kafka)),
+        SinkConfig::File(_) => (FormatOptions::CanalJson(CanalOptions::default()), Routing::single()),
     };
+    let selection = Selection { tables: context.config.tables.clone(), objects: context.config.objects.clone() };
     let job = Arc::new(Job {
-        tables: context.config.tables.clone(),
+        selection,
         zone: context.zone.clone(),
-        canal,
+        format,
         routing,
         planner: Arc::new(Planner::new()),
         metrics: context.metrics.clone(),

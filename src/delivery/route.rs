@@ -1,9 +1,12 @@
 //! Where the records of a table go: topic, what decides the partition, the message key. Built once per plan.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::change::RowChange;
 use crate::change::plan::TablePlan;
+use crate::change::schema::TableName;
+use crate::config::objects::TableRule;
 use crate::format::key::{KeyColumns, Side, UnknownKeyColumn};
 use crate::format::partition::{murmur2, table_hash};
 use crate::format::text::{FormatError, Renderer};
@@ -31,6 +34,8 @@ pub struct Routing {
     pub ddl_topic: DdlTopic,
     /// What decides the partition.
     pub partition: Partition,
+    /// The columns whose hash does; none: the table's own key.
+    pub partition_key: Option<Vec<String>>,
     /// Partitions in use, when set.
     pub partitions: Option<u32>,
     /// What an update of a key becomes.
@@ -48,6 +53,7 @@ impl Routing {
             topic: String::new(),
             ddl_topic: DdlTopic::Data,
             partition: Partition::Zero,
+            partition_key: None,
             partitions: None,
             on_key_change: OnKeyChange::Update,
             message_key: MessageKey::None,
@@ -65,6 +71,7 @@ impl Routing {
                 name => DdlTopic::Named(name.to_owned()),
             },
             partition: config.partition,
+            partition_key: config.partition_key.clone(),
             partitions: config.partitions,
             on_key_change: config.on_key_change,
             message_key: config.message_key.clone(),
@@ -72,13 +79,31 @@ impl Routing {
         }
     }
 
-    /// Place and hash of a statement about that database and table, either of which may be empty. None: it goes
-    /// nowhere.
-    pub(super) fn of_ddl(&self, database: &str, table: &str) -> Option<(Origin, i32)> {
-        let name = match (database, table) {
-            (_, "") => database.to_owned(),
-            _ => format!("{database}.{table}"),
+    /// The settings of a table that has some of its own.
+    pub(super) fn with(&self, rule: Option<&TableRule>) -> Cow<'_, Self> {
+        let Some(rule) = rule else { return Cow::Borrowed(self) };
+        let mut routing = self.clone();
+        if let Some(topic) = &rule.topic {
+            routing.topic = topic.clone();
+        }
+        routing.partition = rule.partition.unwrap_or(routing.partition);
+        routing.on_key_change = rule.on_key_change.unwrap_or(routing.on_key_change);
+        if let Some(message_key) = &rule.message_key {
+            routing.message_key = message_key.clone();
+        }
+        routing.partition_key = rule.partition_key.clone().or(routing.partition_key);
+        routing.partitions = rule.partitions.or(routing.partitions);
+        Cow::Owned(routing)
+    }
+
+    /// Place and hash of a statement about `source`, which is told under the name `as_told`; parts of it may be empty.
+    /// None: it goes nowhere.
+    pub(super) fn of_ddl(&self, source: &TableName, as_told: &TableName) -> Option<(Origin, i32)> {
+        let name = match &*source.table {
+            "" => source.database.to_string(),
+            _ => source.to_string(),
         };
+        let (database, table) = (&*as_told.database, &*as_told.table);
         let (destination, hash) = match &self.ddl_topic {
             DdlTopic::Off => return None,
             // One partition, so that statements keep their order.
@@ -89,7 +114,8 @@ impl Routing {
                     return None;
                 }
                 let by_table = self.partition == Partition::Table && !table.is_empty();
-                (expand(&self.topic, database, table), if by_table { table_hash(database, table) } else { 0 })
+                let hash = if by_table { table_hash(&source.database, &source.table) } else { 0 };
+                (expand(&self.topic, database, table), hash)
             }
         };
         Some((Origin { table: name, destination, partitions: self.partitions }, hash))
@@ -103,7 +129,7 @@ pub(super) struct Route {
     pub(super) origin: Arc<Origin>,
     policy: Partition,
     table_hash: i32,
-    key: KeyColumns,
+    partition_key: KeyColumns,
     message_key: Message,
     split: bool,
     pub(super) tombstones: bool,
@@ -112,32 +138,36 @@ pub(super) struct Route {
 #[derive(Debug)]
 enum Message {
     None,
-    Table,
+    /// The table, as it is named to those who read.
+    Table(String),
     Columns(KeyColumns),
 }
 
 impl Route {
     pub(super) fn new(routing: &Routing, plan: &TablePlan) -> Result<Self, UnknownKeyColumn> {
-        let (database, table) = (&*plan.name.database, &*plan.name.table);
         let key = KeyColumns::of(plan);
+        let partition_key = match &routing.partition_key {
+            Some(names) => KeyColumns::named(plan, names)?,
+            None => key.clone(),
+        };
         let message_key = match &routing.message_key {
             MessageKey::None => Message::None,
-            MessageKey::Table => Message::Table,
+            MessageKey::Table => Message::Table(plan.name.to_string()),
             // Without a key there is nothing to write: such rows have a null key.
             MessageKey::PrimaryKey if key.is_empty() => Message::None,
-            MessageKey::PrimaryKey => Message::Columns(key.clone()),
+            MessageKey::PrimaryKey => Message::Columns(key),
             MessageKey::Columns(names) => Message::Columns(KeyColumns::named(plan, names)?),
         };
         Ok(Self {
             plan: plan.id,
             origin: Arc::new(Origin {
-                table: plan.name.to_string(),
-                destination: expand(&routing.topic, database, table),
+                table: plan.source.to_string(),
+                destination: expand(&routing.topic, &plan.name.database, &plan.name.table),
                 partitions: routing.partitions,
             }),
             policy: routing.partition,
-            table_hash: table_hash(database, table),
-            key,
+            table_hash: table_hash(&plan.source.database, &plan.source.table),
+            partition_key,
             tombstones: routing.tombstones && matches!(message_key, Message::Columns(_)),
             message_key,
             split: routing.on_key_change == OnKeyChange::Split,
@@ -150,12 +180,12 @@ impl Route {
         if !self.split {
             return Ok(false);
         }
-        if self.policy == Partition::Key && self.key.changed(row)? {
+        if self.policy == Partition::Key && self.partition_key.changed(row)? {
             return Ok(true);
         }
         match &self.message_key {
             Message::Columns(columns) => columns.changed(row),
-            Message::None | Message::Table => Ok(false),
+            Message::None | Message::Table(_) => Ok(false),
         }
     }
 
@@ -170,7 +200,7 @@ impl Route {
     ) -> Result<bool, FormatError> {
         match &self.message_key {
             Message::None => return Ok(false),
-            Message::Table => out.extend_from_slice(self.origin.table.as_bytes()),
+            Message::Table(name) => out.extend_from_slice(name.as_bytes()),
             Message::Columns(columns) => columns.write_object(plan, row, side, renderer, out)?,
         }
         Ok(true)
@@ -190,7 +220,7 @@ impl Route {
             Partition::Zero => Ok(0),
             Partition::Table => Ok(self.table_hash),
             Partition::Murmur2 => Ok(key.map_or(0, |key| murmur2(key) as i32)),
-            Partition::Key => self.key.hash(plan, row, side, renderer, scratch),
+            Partition::Key => self.partition_key.hash(plan, row, side, renderer, scratch),
         }
     }
 }

@@ -43,7 +43,9 @@ impl KeyColumns {
     /// # Errors
     /// A name that no column of the table has.
     pub fn named<S: AsRef<str>>(plan: &TablePlan, names: &[S]) -> Result<Self, UnknownKeyColumn> {
-        let place = |name: &str| plan.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
+        let place = |name: &str| {
+            plan.columns.iter().position(|column| !column.dropped && column.name.eq_ignore_ascii_case(name))
+        };
         let columns = names.iter().map(|name| {
             let unknown = || UnknownKeyColumn { table: plan.name.to_string(), column: name.as_ref().to_owned() };
             place(name.as_ref()).ok_or_else(unknown)

@@ -17,6 +17,67 @@ pub mod text;
 mod window;
 pub mod zone;
 
+use jiff::tz::TimeZone;
+
+use crate::change::{DdlChange, RowChange, RowsChange};
+use canal_json::{CanalJson, CanalOptions, DdlTarget};
+use text::FormatError;
+
+/// A format with its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatOptions {
+    /// Canal JSON.
+    CanalJson(CanalOptions),
+}
+
+impl FormatOptions {
+    /// A writer; TIMESTAMP columns are shown in `zone` where the format shows local times.
+    pub fn writer(&self, zone: &TimeZone) -> Writer {
+        match self {
+            Self::CanalJson(options) => Writer::CanalJson(Box::new(CanalJson::new(options, zone.clone()))),
+        }
+    }
+}
+
+/// Writes records of one format. One for each worker: writers remember tables and have scratch buffers.
+#[derive(Debug)]
+pub enum Writer {
+    /// Canal JSON.
+    CanalJson(Box<CanalJson>),
+}
+
+impl Writer {
+    /// Appends the value of a row's record; `now_ms` is when it is made, Unix ms.
+    ///
+    /// # Errors
+    /// A row that cannot be written; `out` is then as before.
+    pub fn write(
+        &mut self,
+        rows: &RowsChange<'_>,
+        row: &RowChange<'_>,
+        now_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FormatError> {
+        match self {
+            Self::CanalJson(writer) => writer.write(rows, std::slice::from_ref(row), now_ms, out),
+        }
+    }
+
+    /// Appends the value of a statement's record.
+    pub fn write_ddl(&mut self, change: &DdlChange<'_>, target: DdlTarget<'_>, now_ms: u64, out: &mut Vec<u8>) {
+        match self {
+            Self::CanalJson(writer) => writer.write_ddl(change, target, now_ms, out),
+        }
+    }
+
+    /// How many values had text that did not decode and was replaced.
+    pub fn bad_text(&self) -> u64 {
+        match self {
+            Self::CanalJson(writer) => writer.bad_text(),
+        }
+    }
+}
+
 /// Where a row stands among the rows of its transaction that the delivery sends; for formats that say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TxPlace {

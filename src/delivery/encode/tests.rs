@@ -1,16 +1,18 @@
 //! Real binlog events through a real store into batches.
 
+use std::path::Path;
+
 use relay_store::{BlockContext, Commit, EntryHeader, Read, Store, StoreOptions};
 use tokio::sync::mpsc;
 
 use super::super::outlet::{BATCH_BYTES, Pool};
 use super::*;
 use crate::change::binlog_rows::*;
+use crate::config::{Config, SinkConfig};
 use crate::format::partition::{KeyHash, java_hash, murmur2, table_hash};
 use crate::log::{ContextWriter, flag, kind};
 use crate::metrics::Metrics;
-use crate::sink::Batch;
-use crate::sink::kafka::config::KafkaConfig;
+use crate::sink::{Batch, Record, Span};
 use crate::status::Status;
 
 const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
@@ -48,13 +50,23 @@ struct Encoded {
 }
 
 fn encode_in(settings: &str, tables: &[&str], scope: Scope, events: &[Vec<u8>]) -> Encoded {
-    let config: KafkaConfig = toml::from_str(&format!("brokers = \"k\"\n{settings}")).expect("valid");
+    encode_objects(&format!("tables = {tables:?}"), settings, scope, events)
+}
+
+/// `delivery` are lines of the delivery, `settings` of its Kafka section and what may follow it.
+fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>]) -> Encoded {
+    let text = format!(
+        "name = \"t\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"c\"\n{delivery}\n\
+         [delivery.kafka]\nbrokers = \"k\"\n{settings}"
+    );
+    let config = Config::parse(&text, Path::new("test"), &|_| None).expect("valid").deliveries.remove(0);
+    let SinkConfig::Kafka(kafka) = config.kind else { panic!("a Kafka delivery") };
     let metrics = Metrics::new("t", "").delivery("c");
     let job = Job {
-        tables: TablePatterns::parse(tables).expect("valid"),
+        selection: Selection { tables: config.tables, objects: config.objects },
         zone: TimeZone::UTC,
-        canal: config.canal_options(),
-        routing: Routing::kafka(&config),
+        format: kafka.format_options(),
+        routing: Routing::kafka(&kafka),
         planner: Arc::default(),
         metrics: metrics.clone(),
         status: Status::new().delivery("c"),
@@ -309,3 +321,6 @@ fn a_replay_delivers_one_table_up_to_its_end() {
     assert_eq!(told(&encoded).len(), 1);
     assert!(told(&encoded)[0].starts_with("6:0 insert shop.items"));
 }
+
+#[path = "objects_tests.rs"]
+mod objects;

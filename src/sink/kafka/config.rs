@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::config::objects::check_partition_key;
 use crate::config::{FieldError, FormatName, Secret, Size};
+use crate::format::FormatOptions;
 use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
 use crate::format::text::{BinaryForm, EnumForm, OnBadText};
 
@@ -30,6 +32,9 @@ pub struct KafkaConfig {
     /// Where rows go within a topic.
     #[serde(default)]
     pub partition: Partition,
+    /// The columns whose hash says which, instead of the table's own key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<Vec<String>>,
     /// Number of partitions used, when it is not the topic's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,
@@ -352,7 +357,13 @@ fn default_max_record_bytes() -> Size {
 
 impl KafkaConfig {
     /// The settings of the format.
-    pub fn canal_options(&self) -> CanalOptions {
+    pub fn format_options(&self) -> FormatOptions {
+        match self.format {
+            FormatName::CanalJson => FormatOptions::CanalJson(self.canal_options()),
+        }
+    }
+
+    fn canal_options(&self) -> CanalOptions {
         CanalOptions {
             canal_old: self.canal_old,
             canal_enum: self.canal_enum,
@@ -382,6 +393,7 @@ impl KafkaConfig {
         if self.partition == Partition::Murmur2 && self.message_key == MessageKey::None {
             return Err(FieldError::new("partition", "murmur2 hashes the message key: set message_key"));
         }
+        check_partition_key(self.partition_key.as_deref(), self.partition)?;
         if self.partitions == Some(0) {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
         }

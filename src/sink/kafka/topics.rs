@@ -28,7 +28,10 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// Whether the template can make names: known placeholders only.
-pub(super) fn check_template(template: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn check_template(template: &str) -> Result<(), String> {
     let sample = expand(template, "d", "t");
     if let Some(c) = sample.chars().find(|c| matches!(c, '{' | '}')) {
         return Err(format!("it holds {c:?} outside {{database}} and {{table}}"));

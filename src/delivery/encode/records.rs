@@ -1,0 +1,230 @@
+//! Rows and statements to records: which event of the batch, which key, which partition, the value.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use relay_store::Seq;
+
+use super::{Job, RowsFault};
+use crate::change::ddl;
+use crate::change::plan::TablePlan;
+use crate::change::schema::TableName;
+use crate::change::{DdlChange, Op, RowChange, RowsChange};
+use crate::delivery::outlet::{Gone, Outlet};
+use crate::delivery::route::Route;
+use crate::format::Writer;
+use crate::format::canal_json::{CanalOptions, DdlTarget};
+use crate::format::key::Side;
+use crate::format::text::{FormatError, Renderer};
+use crate::sink::{Event, Operation, Origin, Record, Span};
+use crate::status::now_ms;
+
+/// Most tables whose routes are remembered; all are forgotten beyond, and built again as they come.
+const ROUTES_MAX: usize = 8192;
+
+/// Makes records. One for each block at work; kept between blocks, because it remembers tables.
+pub(super) struct Records {
+    writer: Writer,
+    /// Keys are text as Canal renders it, whatever the format.
+    keys: Renderer,
+    routes: HashMap<u64, Arc<Route>>,
+    last: Option<Arc<Route>>,
+    scratch: Vec<u8>,
+}
+
+/// What the records of an entry share, until the batch they are in is handed over.
+pub(super) struct Shared<'s> {
+    seq: Seq,
+    gtid: &'s str,
+    file: &'s str,
+    position: u64,
+    timestamp_ms: i64,
+    now_ms: u64,
+    /// Its place in the batch being filled, and the origin that it has there.
+    event: Option<(u32, Arc<Origin>)>,
+}
+
+impl<'s> Shared<'s> {
+    pub(super) fn of_rows(rows: &'s RowsChange<'_>) -> Self {
+        Self {
+            seq: rows.seq,
+            gtid: &rows.tx.gtid,
+            file: &rows.tx.file,
+            position: rows.place.position,
+            timestamp_ms: i64::from(rows.place.timestamp) * 1000,
+            now_ms: u64::try_from(now_ms()).unwrap_or(0),
+            event: None,
+        }
+    }
+
+    pub(super) fn of_statement(change: &'s DdlChange<'_>) -> Self {
+        Self {
+            seq: change.seq,
+            gtid: &change.tx.gtid,
+            file: &change.tx.file,
+            position: change.place.position,
+            timestamp_ms: i64::from(change.place.timestamp) * 1000,
+            now_ms: u64::try_from(now_ms()).unwrap_or(0),
+            event: None,
+        }
+    }
+
+    /// Marks the entry's last record: its ack is the entry's.
+    pub(super) fn end(&self, out: &mut Outlet) {
+        let Some((event, _)) = &self.event else { return };
+        if let Some(last) = out.batch().records.last_mut().filter(|last| last.event == *event) {
+            last.ends_entry = true;
+        }
+    }
+
+    /// The entry's place in the batch being filled; a full batch is handed over first.
+    fn event(&mut self, origin: &Arc<Origin>, out: &mut Outlet) -> Result<u32, Gone> {
+        if out.hand_over_when_full()? {
+            self.event = None;
+        }
+        if let Some((event, of)) = &self.event
+            && Arc::ptr_eq(of, origin)
+        {
+            return Ok(*event);
+        }
+        let batch = out.batch();
+        let gtid = batch.push_bytes(self.gtid.as_bytes());
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(self.file.as_bytes());
+        batch.bytes.push(b':');
+        batch.bytes.extend_from_slice(itoa::Buffer::new().format(self.position).as_bytes());
+        let position: Span = batch.span_from(start);
+        let event = u32::try_from(batch.events.len()).unwrap_or(u32::MAX);
+        batch.events.push(Event {
+            seq: self.seq,
+            origin: Arc::clone(origin),
+            gtid,
+            position,
+            timestamp_ms: self.timestamp_ms,
+        });
+        self.event = Some((event, Arc::clone(origin)));
+        Ok(event)
+    }
+}
+
+impl Records {
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            writer: job.format.writer(&job.zone),
+            keys: Renderer::new(CanalOptions::default().text(job.zone.clone())),
+            routes: HashMap::new(),
+            last: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// How many values had text that did not decode and was replaced.
+    pub(super) fn bad_text(&self) -> u64 {
+        self.writer.bad_text()
+    }
+
+    /// The records of one row: of two, when it moves to another partition or key.
+    pub(super) fn row(
+        &mut self,
+        job: &Job,
+        shared: &mut Shared<'_>,
+        rows: &RowsChange<'_>,
+        row: &RowChange<'_>,
+        out: &mut Outlet,
+    ) -> Result<(), RowsFault> {
+        let route = self.route(job, rows.plan)?;
+        if rows.op == Op::Update && route.moves(row)? {
+            let gone = RowChange { after: None, ..*row };
+            let old = RowsChange { op: Op::Delete, ..*rows };
+            self.record(&route, shared, &old, &gone, Operation::UpdateBefore, out)?;
+            // With both images at hand, what a partial after image lacks comes from before.
+            let new = RowsChange { op: Op::Insert, ..*rows };
+            return self.record(&route, shared, &new, row, Operation::UpdateAfter, out);
+        }
+        let operation = match (rows.op, rows.snapshot) {
+            (_, true) => Operation::Snapshot,
+            (Op::Insert, _) => Operation::Insert,
+            (Op::Update, _) => Operation::Update,
+            (Op::Delete, _) => Operation::Delete,
+        };
+        self.record(&route, shared, rows, row, operation, out)
+    }
+
+    fn record(
+        &mut self,
+        route: &Route,
+        shared: &mut Shared<'_>,
+        rows: &RowsChange<'_>,
+        row: &RowChange<'_>,
+        operation: Operation,
+        out: &mut Outlet,
+    ) -> Result<(), RowsFault> {
+        let event = shared.event(&route.origin, out)?;
+        let side = if rows.op == Op::Delete { Side::Before } else { Side::After };
+        let batch = out.batch();
+        let start = batch.bytes.len();
+        let keyed = route.write_key(rows.plan, row, side, &mut self.keys, &mut batch.bytes)?;
+        let key = keyed.then(|| batch.span_from(start));
+        let key_bytes = key.map(|span| &batch.bytes[span.range()]);
+        let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
+        let start = batch.bytes.len();
+        self.writer.write(rows, row, shared.now_ms, &mut batch.bytes)?;
+        let value = Some(batch.span_from(start));
+        let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
+        batch.records.push(record);
+        if route.tombstones && rows.op == Op::Delete {
+            batch.records.push(Record { value: None, ..record });
+        }
+        Ok(())
+    }
+
+    /// The record of a statement about `item`, told under the name `as_told`; false when it goes nowhere.
+    pub(super) fn statement(
+        &mut self,
+        job: &Job,
+        shared: &mut Shared<'_>,
+        change: &DdlChange<'_>,
+        (row, item, as_told): (u32, &ddl::Item, &TableName),
+        out: &mut Outlet,
+    ) -> Result<bool, Gone> {
+        let source = TableName::new(item.database.as_str(), item.table.as_str());
+        let rule = job.selection.objects.rule(&source.database, &source.table);
+        let Some((origin, hash)) = job.routing.with(rule).of_ddl(&source, as_told) else { return Ok(false) };
+        let event = shared.event(&Arc::new(origin), out)?;
+        let batch = out.batch();
+        let start = batch.bytes.len();
+        let target = DdlTarget { database: &as_told.database, table: &as_told.table, kind: item.kind.name() };
+        self.writer.write_ddl(change, target, shared.now_ms, &mut batch.bytes);
+        let value = Some(batch.span_from(start));
+        let operation = Operation::Ddl;
+        batch.records.push(Record { event, row, operation, hash, key: None, value, ends_entry: false });
+        Ok(true)
+    }
+
+    fn route(&mut self, job: &Job, plan: &TablePlan) -> Result<Arc<Route>, RowsFault> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.plan == plan.id) {
+            return Ok(Arc::clone(last));
+        }
+        if self.routes.len() >= ROUTES_MAX {
+            self.routes.clear();
+        }
+        let route = match self.routes.get(&plan.id) {
+            Some(route) => Arc::clone(route),
+            None => {
+                let rule = job.selection.objects.rule(&plan.source.database, &plan.source.table);
+                let route = Route::new(&job.routing.with(rule), plan).map_err(|e| RowsFault::Table(e.to_string()))?;
+                let route = Arc::new(route);
+                self.routes.insert(plan.id, Arc::clone(&route));
+                route
+            }
+        };
+        self.last = Some(Arc::clone(&route));
+        Ok(route)
+    }
+}
+
+impl From<FormatError> for RowsFault {
+    fn from(error: FormatError) -> Self {
+        Self::Table(error.to_string())
+    }
+}
