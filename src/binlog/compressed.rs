@@ -40,6 +40,15 @@ impl<'a> CompressedValue<'a> {
         }
     }
 
+    /// Appends it as it lies in a row, still compressed.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let bytes = self.size.to_be_bytes();
+        let size = &bytes[(self.size.leading_zeros() / 8).min(7) as usize..];
+        out.push(0x80 | u8::from(self.raw_deflate) << 3 | size.len() as u8 & 7);
+        out.extend_from_slice(size);
+        out.extend_from_slice(self.deflated);
+    }
+
     /// What it inflates to, in bytes, as its header states.
     pub fn size(&self) -> u64 {
         self.size

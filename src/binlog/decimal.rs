@@ -22,6 +22,11 @@ impl<'a> Decimal<'a> {
         fits.then_some(Decimal { bytes, precision, scale })
     }
 
+    /// The bytes, as they lie in a row.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Digits altogether.
     pub fn precision(&self) -> u8 {
         self.precision
@@ -82,6 +87,73 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// Digits that a DECIMAL of this precision and scale has no place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DigitsError {
+    /// More of them before the point.
+    #[error("more than {0} digits before the point")]
+    Whole(u8),
+    /// More of them behind the point, and not zeros.
+    #[error("more than {0} digits behind the point")]
+    Fraction(u8),
+    /// Text that is no number in plain notation, or a precision and a scale that no column has.
+    #[error("not a decimal number")]
+    Text,
+}
+
+/// Appends the bytes of the number that `text` spells (`-12.34`), as a column of this precision and scale holds them.
+/// Nothing is rounded; zero has no sign.
+///
+/// # Errors
+/// Digits that do not fit; `out` is then as before.
+pub fn write_digits(text: &[u8], precision: u8, scale: u8, out: &mut Vec<u8>) -> Result<(), DigitsError> {
+    let whole_digits = usize::from(precision.checked_sub(scale).ok_or(DigitsError::Text)?);
+    if !(1..=65).contains(&precision) {
+        return Err(DigitsError::Text);
+    }
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let point = digits.iter().position(|&c| c == b'.');
+    let (whole, fraction) = match point {
+        Some(at) => (&digits[..at], &digits[at + 1..]),
+        None => (digits, &[][..]),
+    };
+    if whole.len() + fraction.len() == 0 || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return Err(DigitsError::Text);
+    }
+    let whole = &whole[whole.iter().take_while(|&&c| c == b'0').count()..];
+    let fraction = &fraction[..fraction.len() - fraction.iter().rev().take_while(|&&c| c == b'0').count()];
+    if whole.len() > whole_digits {
+        return Err(DigitsError::Whole(precision - scale));
+    }
+    if fraction.len() > scale.into() {
+        return Err(DigitsError::Fraction(scale));
+    }
+    // All digits of the column, zeros where the text has none.
+    let mut all = [b'0'; 65];
+    all[whole_digits - whole.len()..whole_digits].copy_from_slice(whole);
+    all[whole_digits..whole_digits + fraction.len()].copy_from_slice(fraction);
+    let start = out.len();
+    let group = |digits: &[u8], out: &mut Vec<u8>| {
+        let v = digits.iter().fold(0u32, |v, &c| v * 10 + u32::from(c - b'0'));
+        out.extend_from_slice(&v.to_be_bytes()[4 - decimal_bytes(digits.len())..]);
+    };
+    let (head, tail) = all[..usize::from(precision)].split_at(whole_digits);
+    let (lead, groups) = head.split_at(whole_digits % 9);
+    if !lead.is_empty() {
+        group(lead, out);
+    }
+    groups.chunks(9).chain(tail.chunks(9)).for_each(|digits| group(digits, out));
+    out[start] ^= 0x80;
+    if negative && !(whole.is_empty() && fraction.is_empty()) {
+        out[start..].iter_mut().for_each(|byte| *byte = !*byte);
+    }
+    Ok(())
+}
+
 /// Fills `to` with the last decimal digits of `v`, zeros in front.
 #[inline]
 fn put_digits(mut v: u32, to: &mut [u8]) {
@@ -128,6 +200,37 @@ mod tests {
         assert_eq!(text(&[0x80], 1, 0), "0");
         assert_eq!(text(&[0x80 | 99], 2, 2), "0.99");
         assert_eq!(text(&[0x7F ^ 1], 2, 2), "-0.01");
+    }
+
+    #[test]
+    fn digits_are_written_as_they_are_read() {
+        for (given, precision, scale, shown) in [
+            ("1234567890.1234", 14, 4, "1234567890.1234"),
+            ("-1234567890.1234", 14, 4, "-1234567890.1234"),
+            ("-0", 5, 2, "0.00"),
+            ("0007.5", 5, 2, "7.50"),
+            (".5", 2, 2, "0.50"),
+            ("-99999999999999999999999999999999999999999999999999999999999999999", 65, 0, ""),
+            ("-.000000000000000000000000000001", 30, 30, "-0.000000000000000000000000000001"),
+            ("7.500", 2, 1, "7.5"),
+        ] {
+            let mut bytes = Vec::new();
+            write_digits(given.as_bytes(), precision, scale, &mut bytes).unwrap();
+            assert_eq!(text(&bytes, precision, scale), if shown.is_empty() { given } else { shown });
+        }
+        let refused = |text: &str, precision, scale| {
+            let mut out = vec![7];
+            let error = write_digits(text.as_bytes(), precision, scale, &mut out).unwrap_err();
+            assert_eq!(out, [7]);
+            error
+        };
+        assert_eq!(refused("1000", 5, 2), DigitsError::Whole(3));
+        assert_eq!(refused("0.001", 5, 2), DigitsError::Fraction(2));
+        for none in ["", "-", ".", "1e3", "1.2.3", " 1", "x"] {
+            assert_eq!(refused(none, 5, 2), DigitsError::Text, "{none}");
+        }
+        assert_eq!(refused("1", 66, 0), DigitsError::Text);
+        assert_eq!(refused("1", 2, 3), DigitsError::Text);
     }
 
     #[test]

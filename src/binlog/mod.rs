@@ -10,6 +10,7 @@
 //! | [`table_map`], [`column`](mod@column) | which table the rows belong to, how its columns lie in them and what is known of them |
 //! | [`rows`] | rows events to row images; cells that are cheap to pass by |
 //! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
+//! | [`row_writer`] | the other way: values to row images |
 //! | [`json`], [`float`] | the server's binary JSON to the text it prints, partial updates applied |
 //! | [`network`] | MariaDB's INET4, INET6 and UUID |
 //! | [`compressed`] | MariaDB's compressed events and columns |
@@ -25,6 +26,7 @@ pub mod gtid;
 pub mod json;
 pub mod network;
 pub(crate) mod reader;
+pub mod row_writer;
 pub mod rows;
 pub mod table_map;
 pub mod time;
@@ -32,6 +34,7 @@ pub mod value;
 
 pub use column::{ColumnDef, KeyPart, WireType};
 pub use error::DecodeError;
+pub use row_writer::{EncodeError, RowWriter};
 pub use rows::{Cell, RowImage, RowView, RowsEvent, RowsHead, RowsKind};
 pub use table_map::{TableMap, TableMapHead};
 pub use value::Value;

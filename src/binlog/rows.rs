@@ -325,6 +325,31 @@ impl<'a> Cell<'a> {
 }
 
 impl<'a> RowImage<'a> {
+    /// An image of parts that did not lie in an event together: which columns it holds, which of those are NULL, the
+    /// values of the others. Bits are low first.
+    ///
+    /// # Errors
+    /// When the parts do not fit the columns.
+    pub(super) fn from_parts(
+        columns: &'a [ColumnDef],
+        present: &'a [u8],
+        nulls: &'a [u8],
+        values: &'a [u8],
+    ) -> Result<RowImage<'a>> {
+        let present = ColumnSet::new(present, columns.len());
+        if nulls.len() != present.len().div_ceil(8) {
+            let (needed, left) = (present.len().div_ceil(8) as u64, nulls.len());
+            return Err(DecodeError::Short { what: "null bits", needed, left });
+        }
+        let image = RowImage { columns, present, nulls, partial: &[], values };
+        let mut cells = image.cells();
+        cells.by_ref().try_for_each(|cell| cell.map(drop))?;
+        match cells.rest.len() {
+            0 => Ok(image),
+            left => Err(DecodeError::Trailing { what: "the values of an image", left }),
+        }
+    }
+
     /// The columns of the table, those that the image lacks included.
     pub fn columns(&self) -> &'a [ColumnDef] {
         self.columns
@@ -357,13 +382,21 @@ impl<'a> RowImage<'a> {
     /// # Errors
     /// As [`Cell::value`].
     pub fn get(&self, index: usize) -> Result<Option<Value<'a>>> {
+        self.cell(index)?.map(|cell| cell.value()).transpose()
+    }
+
+    /// The cell of one column; `None` when the image lacks it.
+    ///
+    /// # Errors
+    /// An image whose values are cut, which none from [`Rows`] is.
+    pub fn cell(&self, index: usize) -> Result<Option<Cell<'a>>> {
         if !self.present.contains(index) {
             return Ok(None);
         }
         for cell in self.cells() {
             let cell = cell?;
             if cell.index == index {
-                return cell.value().map(Some);
+                return Ok(Some(cell));
             }
         }
         Ok(None)

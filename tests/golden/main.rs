@@ -10,6 +10,7 @@ mod file;
 mod oracle;
 mod render;
 mod replay;
+mod rewrite;
 
 use replay::replay;
 
@@ -78,4 +79,27 @@ consumed! {
 fn types_rebuilt_from_metadata_are_the_declared_ones() {
     canal::rebuilt_types("mysql97/types");
     canal::rebuilt_types("mariadb/types");
+}
+
+macro_rules! rewritten {
+    ($($name:ident: $path:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            rewrite::rewrite($path);
+        }
+    )*};
+}
+
+rewritten! {
+    mysql97_types_written_again: "mysql97/types",
+    mysql97_negative_times_written_again: "mysql97/negative_times",
+    mysql97_minimal_images_written_again: "mysql97/image_minimal",
+    mysql97_json_written_again: "mysql97/json",
+    mysql97_large_json_written_again: "mysql97/json_large",
+    mysql97_partial_json_written_again: "mysql97/json_partial",
+    mysql97_generated_columns_written_again: "mysql97/generated",
+    mysql56_types_written_again: "mysql56/types",
+    mysql56_negative_times_written_again: "mysql56/negative_times",
+    mariadb_types_written_again: "mariadb/types",
+    mariadb_negative_times_written_again: "mariadb/negative_times",
 }

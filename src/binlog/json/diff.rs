@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use super::super::error::{DecodeError, Result};
 use super::super::reader::Reader;
 use super::binary::Json;
+use super::document::Document;
+use super::path::closing_quote;
 use super::text::{deeper, separate, write_key, write_value};
 
 /// Appends the JSON text of `base`, a binary document, after the differences `diffs` were applied to it in order.
@@ -18,6 +20,18 @@ use super::text::{deeper, separate, write_key, write_value};
 /// # Errors
 /// When either is damaged, or a difference does not fit the document, which then is not the one it was made from.
 pub fn apply_diff(base: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    apply(base, diffs)?.write(0, out)
+}
+
+/// The document that `base`, a binary document, becomes by the differences `diffs`.
+///
+/// # Errors
+/// As [`apply_diff`], or text that is not UTF-8.
+pub fn patched(base: &[u8], diffs: &[u8]) -> Result<Document> {
+    apply(base, diffs)?.into_document(0)
+}
+
+fn apply<'a>(base: &'a [u8], diffs: &'a [u8]) -> Result<Node<'a>> {
     let mut root = Node::Stored(Json::parse(base)?);
     let mut r = Reader::new(diffs);
     let mut index = 0;
@@ -41,7 +55,7 @@ pub fn apply_diff(base: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<()> {
         }
         index += 1;
     }
-    root.write(0, out)
+    Ok(root)
 }
 
 /// A document of which only the changed paths are taken apart.
@@ -140,6 +154,24 @@ impl<'a> Node<'a> {
         })
     }
 
+    fn into_document(self, depth: usize) -> Result<Document> {
+        let key = |key: Cow<'_, [u8]>| {
+            String::from_utf8(key.into_owned()).map_err(|_| DecodeError::NotUtf8 { what: "json key" })
+        };
+        Ok(match self {
+            Node::Stored(value) => Document::from_json(value, depth)?,
+            Node::Object(members) => {
+                let depth = deeper(depth)?;
+                let members = members.into_iter().map(|(k, value)| Ok((key(k)?, value.into_document(depth)?)));
+                Document::Object(members.collect::<Result<_>>()?)
+            }
+            Node::Array(elements) => {
+                let depth = deeper(depth)?;
+                Document::Array(elements.into_iter().map(|e| e.into_document(depth)).collect::<Result<_>>()?)
+            }
+        })
+    }
+
     fn write(&self, depth: usize, out: &mut Vec<u8>) -> Result<()> {
         match self {
             Node::Stored(value) => return write_value(*value, depth, out),
@@ -197,20 +229,6 @@ fn parse_path(path: &[u8]) -> Option<Vec<Leg<'_>>> {
         }
     }
     Some(legs)
-}
-
-/// Where the string that begins with the quote at 0 ends.
-fn closing_quote(text: &[u8]) -> Option<usize> {
-    let mut escaped = false;
-    for (i, &c) in text.iter().enumerate().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(i),
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

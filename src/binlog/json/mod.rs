@@ -1,4 +1,5 @@
-//! JSON columns: the server's binary form, the text it prints for it, and differences of partial updates.
+//! JSON columns: the server's binary form, the text it prints for it, and differences of partial updates; a [`Document`]
+//! is one that can be changed, and be written in either form.
 //!
 //! ```text
 //! document  type (1), value
@@ -15,10 +16,18 @@
 
 mod binary;
 mod diff;
+mod document;
+mod encode;
+mod parse;
+mod path;
 mod text;
 
 pub use binary::{Container, Json};
-pub use diff::apply_diff;
+pub use diff::{apply_diff, patched};
+pub use document::Document;
+pub use encode::JsonEncodeError;
+pub use parse::JsonTextError;
+pub use path::{Path, PathError};
 pub use text::{write_string, write_text};
 
 /// Deepest nesting that the server accepts (`JSON_DOCUMENT_MAX_DEPTH`).
