@@ -1,12 +1,13 @@
 //! A block of the log to records: decode, select, route, format. Pure CPU, one call a block, several at once.
 
+mod places;
 mod records;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
-use relay_store::{Block, RawBlock, ReadError, Reader, Seq};
+use relay_store::{Block, RawBlock, Reader, Seq};
 
 use super::outlet::{Gone, Outlet};
 use super::park::{Admission, Scope, TableFault};
@@ -20,6 +21,7 @@ use crate::change::{DdlChange, RowsChange, ddl};
 use crate::format::FormatOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::status::DeliveryHandle;
+use places::{Count, Places};
 use records::{Records, Shared};
 
 /// What an encoder is made for; shared by all lives of a delivery.
@@ -49,6 +51,14 @@ pub(super) struct Encoder {
     schemas: Mutex<Reader>,
     /// One for each block at work; kept, because they remember tables.
     benches: Mutex<Vec<Bench>>,
+    /// For formats that say where a record stands in its transaction: blocks come one after the other then.
+    places: Option<Mutex<Ahead>>,
+}
+
+/// The open transaction, and a reader that looks ahead of it.
+struct Ahead {
+    places: Places,
+    reader: Reader,
 }
 
 /// What one block at work needs.
@@ -62,14 +72,44 @@ struct Bench {
 const LANES_MAX: usize = 8192;
 
 impl Encoder {
-    pub(super) fn new(job: Arc<Job>, scope: Scope, schemas: Reader) -> Self {
+    pub(super) fn new(job: Arc<Job>, scope: Scope, reader: impl Fn() -> Reader) -> Self {
+        let ahead = || Mutex::new(Ahead { places: Places::default(), reader: reader() });
+        let places = job.format.counts_up_to().map(|_| ahead());
         let decoder = BlockDecoder::new(job.planner.clone());
-        Self { job, scope, decoder, schemas: Mutex::new(schemas), benches: Mutex::default() }
+        let decoder = if places.is_some() { decoder.with_boundaries() } else { decoder };
+        Self { job, scope, decoder, schemas: Mutex::new(reader()), benches: Mutex::default(), places }
     }
 
     fn benches(&self) -> MutexGuard<'_, Vec<Bench>> {
         // Only whole ones are pushed and popped.
         self.benches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decode(
+        &self,
+        block: &Block,
+        visit: &mut dyn FnMut(Change<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.learn_schemas(block)?;
+        self.decoder.decode(block, &|table| self.job.selection.wants(table), visit)
+    }
+
+    /// How many records the transactions make that begin in the block.
+    fn count_ahead(
+        &self,
+        block: &Block,
+        reader: &mut Reader,
+        bench: &mut Bench,
+    ) -> Result<Vec<(Seq, Option<u64>)>, EncodeError> {
+        let limit = self.job.format.counts_up_to().unwrap_or(0);
+        let mut count = |change: &Change<'_>| match change {
+            Change::Rows(rows) if self.scope.admit(&rows.plan.source, rows.seq) == Admission::Deliver => {
+                // What cannot be told is found again when it is to be delivered.
+                bench.count(&self.job, rows).unwrap_or(0)
+            }
+            _ => 0,
+        };
+        Count::new(limit).ahead(block, reader, |block, visit| self.decode(block, visit), &mut count)
     }
 
     fn learn_schemas(&self, block: &Block) -> Result<(), EncodeError> {
@@ -88,12 +128,12 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
+    fn is_sequential(&self) -> bool {
+        self.places.is_some()
+    }
+
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError> {
-        let block = block.decode().map_err(|error| match error {
-            ReadError::Gap(gap) => EncodeError::Gap(gap),
-            error => EncodeError::Read(error),
-        })?;
-        self.learn_schemas(&block)?;
+        let block = block.decode().map_err(EncodeError::of_read)?;
         let bench = self.benches().pop();
         let new = || Bench { lanes: HashMap::new(), last: None, records: Records::new(&self.job) };
         let mut bench = bench.unwrap_or_else(new);
@@ -103,15 +143,55 @@ impl Encode for Encoder {
                 out.expect_commit(last, time_us);
             }
         }
-        let mut run = Run { job: &self.job, scope: &self.scope, bench: &mut bench, out, faults: Vec::new() };
-        let wanted = |table: &TableName| self.job.selection.wants(table);
-        let decoded = self.decoder.decode(&block, &wanted, &mut |change| run.change(change));
+        let mut ahead = self.places.as_ref().map(|ahead| ahead.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(Ahead { places, reader }) = ahead.as_deref_mut() {
+            places.expect(self.count_ahead(&block, reader, &mut bench)?);
+        }
+        let places = ahead.as_deref_mut().map(|ahead| &mut ahead.places);
+        let mut run = Run { job: &self.job, scope: &self.scope, bench: &mut bench, out, places, faults: Vec::new() };
+        let decoded = self.decode(&block, &mut |change| run.change(change));
+        let whole = run.places.is_none_or(|places| !places.is_open());
         let faults = std::mem::take(&mut run.faults);
         self.job.metrics.bad_text.inc_by(bench.records.bad_text() - bad_text);
         decoded?;
-        out.covered(block.last_seq())?;
+        if whole {
+            out.covered(block.last_seq())?;
+        }
         self.benches().push(bench);
         if faults.is_empty() { Ok(()) } else { Err(EncodeError::Tables(faults)) }
+    }
+}
+
+impl Bench {
+    fn lane(&mut self, job: &Job, plan: &Arc<TablePlan>) -> Result<Arc<Lane>, RowsFault> {
+        let Self { lanes, last, .. } = self;
+        if let Some(last) = last.as_ref().filter(|last| last.source == plan.id) {
+            return Ok(Arc::clone(last));
+        }
+        if lanes.len() >= LANES_MAX {
+            lanes.clear();
+        }
+        let lane = match lanes.get(&plan.id) {
+            Some(lane) => Arc::clone(lane),
+            None => {
+                let lane = job.selection.lane(plan).map_err(|clash| RowsFault::Table(clash.to_string()))?;
+                let lane = Arc::new(lane);
+                lanes.insert(plan.id, Arc::clone(&lane));
+                lane
+            }
+        };
+        *last = Some(Arc::clone(&lane));
+        Ok(lane)
+    }
+
+    /// How many records the rows of an entry make.
+    fn count(&mut self, job: &Job, rows: &RowsChange<'_>) -> Result<u64, RowsFault> {
+        let lane = self.lane(job, rows.plan)?;
+        if !lane.carries(rows.op) {
+            return Ok(0);
+        }
+        let rows = RowsChange { plan: &lane.plan, ..*rows };
+        rows.rows().map_while(Result::ok).try_fold(0, |sum, row| Ok(sum + self.records.count(job, &rows, &row)?))
     }
 }
 
@@ -121,6 +201,7 @@ struct Run<'r> {
     scope: &'r Scope,
     bench: &'r mut Bench,
     out: &'r mut Outlet,
+    places: Option<&'r mut Places>,
     faults: Vec<TableFault>,
 }
 
@@ -135,7 +216,18 @@ impl Run<'_> {
                 self.ddl(&ddl)?;
                 ddl.seq
             }
-            Change::Begin(boundary) | Change::Commit(boundary) => boundary.seq,
+            Change::Begin(begin) => {
+                if let Some(places) = &mut self.places {
+                    places.begin(begin.seq);
+                }
+                begin.seq
+            }
+            Change::Commit(commit) => {
+                if let Some(places) = &mut self.places {
+                    places.end();
+                }
+                commit.seq
+            }
             Change::Gap(gap) => {
                 tracing::error!(cursor = self.job.status.name(), seq = gap.seq.0, gap = gap.text, "gap in the source");
                 self.job.status.set_notice(Some(format!("gap at seq {}: {}", gap.seq, gap.text)));
@@ -150,6 +242,13 @@ impl Run<'_> {
                 failure.seq
             }
         };
+        self.covered(seq)
+    }
+
+    fn covered(&mut self, seq: Seq) -> Result<(), EncodeError> {
+        if self.places.as_ref().is_some_and(|places| places.is_open()) {
+            return Ok(());
+        }
         Ok(self.out.covered(seq)?)
     }
 
@@ -186,7 +285,7 @@ impl Run<'_> {
     }
 
     fn write_rows(&mut self, rows: &RowsChange<'_>) -> Result<(), RowsFault> {
-        let lane = self.lane(rows.plan)?;
+        let lane = self.bench.lane(self.job, rows.plan)?;
         if !lane.carries(rows.op) {
             return Ok(());
         }
@@ -194,32 +293,13 @@ impl Run<'_> {
         let mut shared = Shared::of_rows(&rows);
         for row in rows.rows() {
             let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
-            self.bench.records.row(self.job, &mut shared, &rows, &row, self.out)?;
+            self.bench.records.row(self.job, &mut shared, self.places.as_deref_mut(), &rows, &row, self.out)?;
             self.out.batch().rows += 1;
         }
-        shared.end(self.out);
+        if self.places.as_ref().is_none_or(|places| !places.is_open()) {
+            shared.end(self.out);
+        }
         Ok(())
-    }
-
-    fn lane(&mut self, plan: &Arc<TablePlan>) -> Result<Arc<Lane>, RowsFault> {
-        let Bench { lanes, last, .. } = &mut *self.bench;
-        if let Some(last) = last.as_ref().filter(|last| last.source == plan.id) {
-            return Ok(Arc::clone(last));
-        }
-        if lanes.len() >= LANES_MAX {
-            lanes.clear();
-        }
-        let lane = match lanes.get(&plan.id) {
-            Some(lane) => Arc::clone(lane),
-            None => {
-                let lane = self.job.selection.lane(plan).map_err(|clash| RowsFault::Table(clash.to_string()))?;
-                let lane = Arc::new(lane);
-                lanes.insert(plan.id, Arc::clone(&lane));
-                lane
-            }
-        };
-        *last = Some(Arc::clone(&lane));
-        Ok(lane)
     }
 
     fn ddl(&mut self, change: &DdlChange<'_>) -> Result<(), EncodeError> {

@@ -98,7 +98,8 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         status: context.status.clone(),
     });
     let store = context.store.clone();
-    let encoder = move |scope| -> Arc<dyn Encode> { Arc::new(Encoder::new(Arc::clone(&job), scope, store.reader())) };
+    let encoder =
+        move |scope| -> Arc<dyn Encode> { Arc::new(Encoder::new(Arc::clone(&job), scope, || store.reader())) };
     match &context.config.kind {
         SinkConfig::File(file) => deliver(&context, || FileSink::new(file), encoder).await,
         #[cfg(feature = "kafka")]

@@ -25,6 +25,9 @@ pub trait Encode: Send + Sync + 'static {
     /// # Errors
     /// What of it cannot be delivered; records before that place are in the outlet already.
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError>;
+
+    /// Whether blocks must come one after the other, because a record depends on those before it.
+    fn is_sequential(&self) -> bool;
 }
 
 /// What of a block cannot be delivered.
@@ -45,6 +48,16 @@ pub enum EncodeError {
     Read(ReadError),
     /// Nobody takes the records any more.
     Gone,
+}
+
+impl EncodeError {
+    /// A block that could not be read.
+    pub(super) fn of_read(error: ReadError) -> Self {
+        match error {
+            ReadError::Gap(gap) => Self::Gap(gap),
+            error => Self::Read(error),
+        }
+    }
 }
 
 impl From<Gone> for EncodeError {

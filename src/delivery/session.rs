@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             Work::Replay(release) => Range { from: release.first, through: Some(self.cursor.acked) },
         };
         let store = &self.context.store;
-        let workers = self.context.config.workers;
+        let workers = if encoder.is_sequential() { 1 } else { self.context.config.workers };
         let mut pipeline = Pipeline::start(&self.cursor.name, store.reader(), store.durable(), range, workers, encoder);
         let outcome = self.drive(&mut sink, &mut pipeline).await;
         // Upstream first: nothing more is read or encoded while the sink drains.

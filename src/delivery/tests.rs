@@ -35,6 +35,10 @@ struct Texts {
 }
 
 impl Encode for Texts {
+    fn is_sequential(&self) -> bool {
+        false
+    }
+
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError> {
         let block = block.decode().map_err(EncodeError::Read)?;
         let mut faults: Vec<TableFault> = Vec::new();

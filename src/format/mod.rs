@@ -31,6 +31,14 @@ pub enum FormatOptions {
 }
 
 impl FormatOptions {
+    /// Whether the format says where a record stands in its transaction, and up to how many records a transaction's
+    /// number is to be known before its first one: they are counted ahead.
+    pub fn counts_up_to(&self) -> Option<u64> {
+        match self {
+            Self::CanalJson(_) => None,
+        }
+    }
+
     /// A writer; TIMESTAMP columns are shown in `zone` where the format shows local times.
     pub fn writer(&self, zone: &TimeZone) -> Writer {
         match self {
@@ -55,6 +63,7 @@ impl Writer {
         &mut self,
         rows: &RowsChange<'_>,
         row: &RowChange<'_>,
+        _place: TxPlace,
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use relay_store::Seq;
 
+use super::places::Places;
 use super::{Job, RowsFault};
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
@@ -12,10 +13,10 @@ use crate::change::schema::TableName;
 use crate::change::{DdlChange, Op, RowChange, RowsChange};
 use crate::delivery::outlet::{Gone, Outlet};
 use crate::delivery::route::Route;
-use crate::format::Writer;
 use crate::format::canal_json::{CanalOptions, DdlTarget};
 use crate::format::key::Side;
 use crate::format::text::{FormatError, Renderer};
+use crate::format::{TxPlace, Writer};
 use crate::sink::{Event, Operation, Origin, Record, Span};
 use crate::status::now_ms;
 
@@ -123,11 +124,17 @@ impl Records {
         self.writer.bad_text()
     }
 
+    /// How many records a row makes that are told their place in the transaction.
+    pub(super) fn count(&mut self, job: &Job, rows: &RowsChange<'_>, row: &RowChange<'_>) -> Result<u64, RowsFault> {
+        Ok(if rows.op == Op::Update && self.route(job, rows.plan)?.moves(row)? { 2 } else { 1 })
+    }
+
     /// The records of one row: of two, when it moves to another partition or key.
     pub(super) fn row(
         &mut self,
         job: &Job,
         shared: &mut Shared<'_>,
+        mut places: Option<&mut Places>,
         rows: &RowsChange<'_>,
         row: &RowChange<'_>,
         out: &mut Outlet,
@@ -136,10 +143,10 @@ impl Records {
         if rows.op == Op::Update && route.moves(row)? {
             let gone = RowChange { after: None, ..*row };
             let old = RowsChange { op: Op::Delete, ..*rows };
-            self.record(&route, shared, &old, &gone, Operation::UpdateBefore, out)?;
+            self.record(&route, shared, place(&mut places, rows), &old, &gone, Operation::UpdateBefore, out)?;
             // With both images at hand, what a partial after image lacks comes from before.
             let new = RowsChange { op: Op::Insert, ..*rows };
-            return self.record(&route, shared, &new, row, Operation::UpdateAfter, out);
+            return self.record(&route, shared, place(&mut places, rows), &new, row, Operation::UpdateAfter, out);
         }
         let operation = match (rows.op, rows.snapshot) {
             (_, true) => Operation::Snapshot,
@@ -147,13 +154,15 @@ impl Records {
             (Op::Update, _) => Operation::Update,
             (Op::Delete, _) => Operation::Delete,
         };
-        self.record(&route, shared, rows, row, operation, out)
+        self.record(&route, shared, place(&mut places, rows), rows, row, operation, out)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is of another life: the table's, the entry's, the record's")]
     fn record(
         &mut self,
         route: &Route,
         shared: &mut Shared<'_>,
+        place: TxPlace,
         rows: &RowsChange<'_>,
         row: &RowChange<'_>,
         operation: Operation,
@@ -168,7 +177,7 @@ impl Records {
         let key_bytes = key.map(|span| &batch.bytes[span.range()]);
         let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
         let start = batch.bytes.len();
-        self.writer.write(rows, row, shared.now_ms, &mut batch.bytes)?;
+        self.writer.write(rows, row, place, shared.now_ms, &mut batch.bytes)?;
         let value = Some(batch.span_from(start));
         let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
         batch.records.push(record);
@@ -221,6 +230,10 @@ impl Records {
         self.last = Some(Arc::clone(&route));
         Ok(route)
     }
+}
+
+fn place(places: &mut Option<&mut Places>, rows: &RowsChange<'_>) -> TxPlace {
+    places.as_mut().map_or_else(TxPlace::default, |places| places.next(&rows.plan.name))
 }
 
 impl From<FormatError> for RowsFault {

@@ -72,7 +72,7 @@ fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8
         status: Status::new().delivery("c"),
     };
     let (raw, store, _dir) = block(events);
-    let encoder = Encoder::new(Arc::new(job), scope, store.reader());
+    let encoder = Encoder::new(Arc::new(job), scope, || store.reader());
     let (to, mut from) = mpsc::channel(1000);
     let mut outlet = Outlet::new(to, Pool::default());
     let outcome = encoder.encode(raw, &mut outlet).and_then(|()| Ok(outlet.finish()?));
