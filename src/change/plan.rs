@@ -4,6 +4,7 @@
 //! only when it agrees. Without, the schema version tells the names, and must agree with what the map says, or the table
 //! has no plan: a guess would put values under wrong names.
 
+mod declared;
 mod resolve;
 
 use std::collections::HashMap;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
+
+pub use declared::wire_of;
 
 use super::charset::UnknownCollation;
 use super::schema::{Column, TableName};

@@ -1,5 +1,6 @@
 //! How one plan is made: what the map says, what the schema version says, and whether they agree.
 
+use super::declared::{no_wire, wire_of};
 use super::{PlanFault, UniqueKey};
 use crate::binlog::column::{ColumnDef, WireType};
 use crate::binlog::event::{Dialect, FormatDescription};
@@ -53,6 +54,33 @@ pub(super) fn plan(
     let (columns, defs) = from_schema(&map, schema)?;
     let (key, unique_keys) = (key_of_schema(schema), unique_keys(Vec::new(), Some(schema)));
     Ok(Parts { columns, key, unique_keys, defs, schema_version: Some(schema.id) })
+}
+
+/// The parts of a plan for rows that nobody has seen yet.
+pub(super) fn of_definition(schema: &TableDefinition) -> Result<Parts, PlanFault> {
+    let mut columns = Vec::with_capacity(schema.columns.len());
+    let mut defs = Vec::with_capacity(schema.columns.len());
+    for declared in &schema.columns {
+        let (kind, labels) = parse_type(declared)?;
+        let charset = match kind.is_text() {
+            true => declared_charset(None, declared, schema)?,
+            false => Charset::BINARY,
+        };
+        let mut def = wire_of(kind, charset, labels.len()).map_err(|_| no_wire(&declared.name))?;
+        def.nullable = declared.nullable;
+        let (column, def) = declared_column(&def, declared, schema)?;
+        columns.push(column);
+        defs.push(def);
+    }
+    let (key, unique_keys) = (key_of_schema(schema), unique_keys(Vec::new(), Some(schema)));
+    Ok(Parts { columns, key, unique_keys, defs, schema_version: Some(schema.id) })
+}
+
+fn parse_type(declared: &ColumnDefinition) -> Result<(ColumnType, Vec<Box<str>>), PlanFault> {
+    ColumnType::parse(&declared.column_type).map_err(|_| PlanFault::UnknownType {
+        column: declared.name.clone(),
+        declared: shortened(&declared.column_type),
+    })
 }
 
 /// Whether a schema version may be believed for this table.
@@ -122,11 +150,8 @@ fn declared_column(
     declared: &ColumnDefinition,
     schema: &TableDefinition,
 ) -> Result<(Column, ColumnDef), PlanFault> {
-    let (kind, labels) = ColumnType::parse(&declared.column_type).map_err(|_| PlanFault::UnknownType {
-        column: declared.name.clone(),
-        declared: shortened(&declared.column_type),
-    })?;
-    let charset = if kind.is_text() { declared_charset(def, declared, schema)? } else { Charset::BINARY };
+    let (kind, labels) = parse_type(declared)?;
+    let charset = if kind.is_text() { declared_charset(def.collation, declared, schema)? } else { Charset::BINARY };
     let mismatch = || PlanFault::ColumnType {
         column: declared.name.clone(),
         declared: shortened(&declared.column_type),
@@ -157,12 +182,12 @@ fn declared_column(
 
 /// The column's own character set, else the map's, else the table's default: what a column without one gets.
 fn declared_charset(
-    def: &ColumnDef,
+    of_map: Option<u16>,
     declared: &ColumnDefinition,
     schema: &TableDefinition,
 ) -> Result<Charset, PlanFault> {
     let column = || declared.name.clone();
-    match (&declared.charset, def.collation, &schema.default_charset) {
+    match (&declared.charset, of_map, &schema.default_charset) {
         (None, Some(id), _) => {
             Charset::of_collation(id).map_err(|unknown| PlanFault::Collation { column: column(), unknown })
         }
@@ -273,7 +298,7 @@ fn temporal(wire: WireType, meta: u32, fsp: u8, old: WireType, new: WireType) ->
     wire == old || (wire == new && meta == u32::from(fsp))
 }
 
-fn set_bytes(labels: usize) -> u32 {
+pub(super) fn set_bytes(labels: usize) -> u32 {
     match labels.div_ceil(8) {
         bytes @ 0..=4 => bytes.max(1) as u32,
         _ => 8,
