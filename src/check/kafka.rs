@@ -4,7 +4,12 @@
 use std::time::Duration;
 
 use super::Item;
+use crate::capture::facts::TableFacts;
+#[cfg(feature = "kafka")]
+use crate::change::schema::TableName;
 use crate::config::{Config, Delivery, SinkConfig};
+#[cfg(feature = "kafka")]
+use crate::delivery::select::Selection;
 use crate::sink::kafka::config::{Acks, KafkaConfig};
 #[cfg(feature = "kafka")]
 use crate::sink::kafka::{TopicFacts, config::MessageKey, expand, inspect, named_topics};
@@ -14,11 +19,11 @@ use crate::sink::kafka::{TopicFacts, config::MessageKey, expand, inspect, named_
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Every item of every Kafka delivery.
-pub(super) async fn items(config: &Config) -> Vec<Item> {
+pub(super) async fn items(config: &Config, tables: &[TableFacts]) -> Vec<Item> {
     let mut items = Vec::new();
     for delivery in &config.deliveries {
         if let SinkConfig::Kafka(kafka) = &delivery.kind {
-            let of_delivery = cluster(delivery, kafka).await;
+            let of_delivery = cluster(delivery, kafka, tables).await;
             items.push(settings(kafka).about(&delivery.name));
             items.extend(of_delivery.into_iter().map(|item| item.about(&delivery.name)));
         }
@@ -39,16 +44,16 @@ fn settings(kafka: &KafkaConfig) -> Item {
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn cluster(_: &Delivery, _: &KafkaConfig) -> Vec<Item> {
+async fn cluster(_: &Delivery, _: &KafkaConfig, _: &[TableFacts]) -> Vec<Item> {
     vec![Item::fail("kafka.connect", "this build has no Kafka client", "build with the feature kafka")]
 }
 
 #[cfg(feature = "kafka")]
-async fn cluster(delivery: &Delivery, kafka: &KafkaConfig) -> Vec<Item> {
+async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Vec<Item> {
     use crate::failure::{Class, Failure};
 
     const ID: &str = "kafka.connect";
-    let topics = topics(delivery, kafka);
+    let topics = topics(delivery, kafka, tables);
     match inspect(kafka, &delivery.name, &topics, TIMEOUT).await {
         Err(e) => {
             let remedy = e.next_step().unwrap_or_else(|| "see that brokers are right and that one runs".to_owned());
@@ -63,18 +68,26 @@ async fn cluster(delivery: &Delivery, kafka: &KafkaConfig) -> Vec<Item> {
     }
 }
 
-/// The topics that are known before any table is seen: those named outright, and those of tables named exactly.
+/// The topics that are known now: those named outright, those of tables named exactly, those of tables that are there.
 #[cfg(feature = "kafka")]
-fn topics(delivery: &Delivery, kafka: &KafkaConfig) -> Vec<String> {
+fn topics(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Vec<String> {
     let mut topics = named_topics(kafka);
-    for (database, table) in delivery.tables.exact_tables() {
-        let topic = expand(&kafka.topic, database, table);
-        if !topics.contains(&topic) {
+    let selection = Selection::of(delivery);
+    let exact = delivery.tables.exact_tables().map(|(database, table)| TableName::new(database, table));
+    let exact = exact.map(|source| (selection.delivered_name(&source), source));
+    for (name, source) in exact.chain(super::objects::delivered_names(delivery, tables)) {
+        let own = delivery.objects.rule(&source.database, &source.table).and_then(|rule| rule.topic.as_ref());
+        let topic = expand(own.unwrap_or(&kafka.topic), &name.database, &name.table);
+        if topics.len() < TOPICS_MAX && !topics.contains(&topic) {
             topics.push(topic);
         }
     }
     topics
 }
+
+/// Topics that are asked about: of more, the first, so that a check of ten thousand tables ends soon.
+#[cfg(feature = "kafka")]
+const TOPICS_MAX: usize = 200;
 
 #[cfg(feature = "kafka")]
 fn topic_items(kafka: &KafkaConfig, facts: &[TopicFacts]) -> Vec<Item> {
@@ -131,10 +144,13 @@ mod tests {
     fn topics_are_known_from_a_fixed_name_exact_tables_and_the_ddl_topic() {
         let c = config("tables = [\"shop.orders\", \"shop.x_*\"]\nkafka = { brokers = \"k\", ddl_topic = \"ddl\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(topics(delivery, kafka), ["ddl", "shop.orders"]);
+        assert_eq!(topics(delivery, kafka, &[]), ["ddl", "shop.orders"]);
         let c = config("tables = [\"shop.orders\"]\nkafka = { brokers = \"k\", topic = \"all\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(topics(delivery, kafka), ["all"]);
+        assert_eq!(topics(delivery, kafka, &[]), ["all"]);
+        let c = config("tables = [\"shop.orders\"]\nmap = { database = \"dw\" }\nkafka = { brokers = \"k\" }");
+        let (delivery, kafka) = of(&c);
+        assert_eq!(topics(delivery, kafka, &[]), ["dw.orders"]);
     }
 
     #[test]
@@ -159,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_cluster_that_does_not_answer_is_unreachable() {
         let c = config("kafka = { brokers = \"127.0.0.1:1\", topic = \"all\" }");
-        let items = items(&c).await;
+        let items = items(&c, &[]).await;
         let connect = items.iter().find(|i| i.id == "kafka.connect").expect("asked");
         assert_eq!((connect.level, connect.unreachable), (Level::Fail, true), "{connect:?}");
         assert!(!connect.finding.is_empty() && !connect.remedy.is_empty());

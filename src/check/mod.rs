@@ -3,6 +3,7 @@
 
 mod binlog;
 mod kafka;
+mod objects;
 mod running;
 pub mod server;
 mod source;
@@ -47,10 +48,19 @@ pub async fn run(config: &Config) -> Report {
             LogState::Judged(&judged)
         }
     };
-    let mut items = server::items(&config.source, log).await;
-    items.extend(kafka::items(config).await);
-    items.push(state);
-    Report { items }
+    let items = of_both_sides(config, log).await.into_iter().chain([state]);
+    Report { items: items.collect() }
+}
+
+/// What the source says, what the deliveries make of its tables, and what their destinations say.
+async fn of_both_sides(config: &Config, log: LogState<'_>) -> Vec<Item> {
+    let asked = server::ask(&config.source, log).await;
+    let mut items = asked.items;
+    if let Some(tables) = &asked.tables {
+        items.extend(objects::items(config, tables));
+    }
+    items.extend(kafka::items(config, asked.tables.as_deref().unwrap_or_default()).await);
+    items
 }
 
 /// What to do about a log whose own parts do not read.
@@ -77,10 +87,8 @@ pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>, las
         (None, Some(item)) => LogState::Judged(item),
         (None, None) => LogState::New,
     };
-    let mut items = server::items(&config.source, log).await;
-    items.extend(kafka::items(config).await);
-    items.push(state::open(config));
-    Report { items }
+    let items = of_both_sides(config, log).await.into_iter().chain([state::open(config)]);
+    Report { items: items.collect() }
 }
 
 /// How an item came out.

@@ -19,19 +19,28 @@ pub enum LogState<'a> {
     Judged(&'a Item),
 }
 
+/// What the source says.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Its items.
+    pub items: Vec<Item>,
+    /// The selected tables; none when no server was reached.
+    pub tables: Option<Vec<TableFacts>>,
+}
+
 /// Every item of the source: of the first server of the list that answers and can continue the log, else of the first
 /// that answers.
-pub async fn items(config: &Source, log: LogState<'_>) -> Vec<Item> {
+pub async fn ask(config: &Source, log: LogState<'_>) -> Asked {
     let mut silent = Vec::new();
     let (mut may_come_back, mut unreached) = (false, None);
     let mut refused: Option<Answer> = None;
     for options in ConnectOptions::each_host(config) {
         let answer = match Session::connect(&options).await {
-            Ok(mut session) => ask(&mut session, &options, config, log, &silent).await,
+            Ok(mut session) => ask_one(&mut session, &options, config, log, &silent).await,
             Err(error) => Err(error),
         };
         match answer {
-            Ok(Answer { items, refused: None }) => return items,
+            Ok(Answer { items, tables, refused: None }) => return Asked { items, tables: Some(tables) },
             Ok(answer) => {
                 // One that may pass says more than one that is final.
                 let passes = |answer: &Answer| answer.refused == Some(Class::Transient);
@@ -46,23 +55,26 @@ pub async fn items(config: &Source, log: LogState<'_>) -> Vec<Item> {
             }
         }
     }
-    let Some(Answer { mut items, .. }) = refused else { return unreached.into_iter().collect() };
+    let Some(Answer { mut items, tables, .. }) = refused else {
+        return Asked { items: unreached.into_iter().collect(), tables: None };
+    };
     if may_come_back {
         // The one that does not answer may have what the others lack.
         let files = items.iter_mut().filter(|item| item.id == binlog::FILES);
         files.for_each(|item| item.unreachable = true);
     }
-    items
+    Asked { items, tables: Some(tables) }
 }
 
 /// What one server came to.
 struct Answer {
     items: Vec<Item>,
+    tables: Vec<TableFacts>,
     /// It cannot continue the log, and another server may.
     refused: Option<Class>,
 }
 
-async fn ask(
+async fn ask_one(
     session: &mut Session,
     options: &ConnectOptions,
     config: &Source,
@@ -89,12 +101,13 @@ async fn ask(
         let files = items.iter_mut().filter(|item| item.id == binlog::FILES);
         files.for_each(|item| *item = judged.clone());
     }
-    items.extend(table::items(&tables(session, config).await?, &config.tables));
+    let tables = tables(session, config).await?;
+    items.extend(table::items(&tables, &config.tables));
     let refused = match &resume {
         Some(Err(error)) if error.is_of_one_server() => Some(error.class()),
         _ => None,
     };
-    Ok(Answer { items, refused })
+    Ok(Answer { items, tables, refused })
 }
 
 async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts>, StreamError> {

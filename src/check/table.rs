@@ -29,7 +29,7 @@ fn name(table: &TableFacts) -> String {
 }
 
 /// Names, as many as one wants to read.
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     let shown = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMED_MAX) {
         0 => shown,

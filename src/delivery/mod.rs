@@ -19,8 +19,8 @@ mod ledger;
 mod outlet;
 pub mod park;
 mod pipeline;
-mod route;
-mod select;
+pub(crate) mod route;
+pub(crate) mod select;
 mod session;
 mod start;
 #[cfg(test)]
@@ -87,7 +87,7 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         SinkConfig::Kafka(kafka) => (kafka.format_options(), Routing::kafka(kafka)),
         SinkConfig::File(_) => (FormatOptions::CanalJson(CanalOptions::default()), Routing::single()),
     };
-    let selection = Selection { tables: context.config.tables.clone(), objects: context.config.objects.clone() };
+    let selection = Selection::of(&context.config);
     let job = Arc::new(Job {
         selection,
         zone: context.zone.clone(),

@@ -80,7 +80,7 @@ impl Routing {
     }
 
     /// The settings of a table that has some of its own.
-    pub(super) fn with(&self, rule: Option<&TableRule>) -> Cow<'_, Self> {
+    pub(crate) fn with(&self, rule: Option<&TableRule>) -> Cow<'_, Self> {
         let Some(rule) = rule else { return Cow::Borrowed(self) };
         let mut routing = self.clone();
         if let Some(topic) = &rule.topic {
@@ -124,7 +124,7 @@ impl Routing {
 
 /// The routing of one table.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(crate) struct Route {
     pub(super) plan: u64,
     pub(super) origin: Arc<Origin>,
     policy: Partition,
@@ -144,7 +144,7 @@ enum Message {
 }
 
 impl Route {
-    pub(super) fn new(routing: &Routing, plan: &TablePlan) -> Result<Self, UnknownKeyColumn> {
+    pub(crate) fn new(routing: &Routing, plan: &TablePlan) -> Result<Self, UnknownKeyColumn> {
         let key = KeyColumns::of(plan);
         let partition_key = match &routing.partition_key {
             Some(names) => KeyColumns::named(plan, names)?,

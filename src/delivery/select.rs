@@ -9,6 +9,7 @@ use crate::change::Op;
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
+use crate::config::Delivery;
 use crate::config::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
 use crate::selection::TablePatterns;
 use crate::sink::kafka::expand;
@@ -49,11 +50,11 @@ pub enum NameClash {
 
 /// What is done with the rows of one plan.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     /// The plan as the log gives it.
     pub(super) source: u64,
     /// The plan as it is delivered.
-    pub(super) plan: Arc<TablePlan>,
+    pub(crate) plan: Arc<TablePlan>,
     carried: [bool; 3],
 }
 
@@ -65,8 +66,19 @@ impl Lane {
 }
 
 impl Selection {
+    /// What a delivery selects.
+    pub fn of(delivery: &Delivery) -> Self {
+        Self { tables: delivery.tables.clone(), objects: delivery.objects.clone() }
+    }
+
+    /// The name that a table is delivered under.
+    pub fn delivered_name(&self, table: &TableName) -> TableName {
+        let rule = self.objects.rule(&table.database, &table.table);
+        self.name(&table.database, &table.table, self.map(rule))
+    }
+
     /// Whether the delivery is about this table.
-    pub(super) fn wants(&self, table: &TableName) -> bool {
+    pub(crate) fn wants(&self, table: &TableName) -> bool {
         self.tables.matches(&table.database, &table.table)
     }
 
@@ -74,7 +86,7 @@ impl Selection {
     ///
     /// # Errors
     /// Names that cannot be.
-    pub(super) fn lane(&self, plan: &Arc<TablePlan>) -> Result<Lane, NameClash> {
+    pub(crate) fn lane(&self, plan: &Arc<TablePlan>) -> Result<Lane, NameClash> {
         let name = &plan.source;
         let rule = self.objects.rule(&name.database, &name.table);
         let carried = rule.and_then(|rule| rule.dml_op.as_ref()).unwrap_or(&self.objects.dml_op);

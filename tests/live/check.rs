@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use relay::check::server::{LogState, items};
+use relay::check::server::{self, LogState};
 use relay::check::{Item, Level};
 use relay::config::Config;
 
@@ -24,7 +24,7 @@ fn ask(database: &Database, settings: &str, user: &str, password: &str) -> Vec<I
     let environment = |name: &str| (name == "RELAY_SOURCE_PASSWORD").then(|| password.to_owned());
     let config = Config::parse(&text, Path::new("check.toml"), &environment).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(items(&config.source, LogState::New))
+    runtime.block_on(server::ask(&config.source, LogState::New)).items
 }
 
 #[track_caller]

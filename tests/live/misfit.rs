@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use relay::check::Level;
-use relay::check::server::{LogState, items};
+use relay::check::server::{LogState, ask};
 use relay::config::Config;
 use relay::failure::Exit;
 use relay::log::{Checkpoint, SourcePosition};
@@ -177,7 +177,7 @@ fn the_precheck_passes_over_a_server_that_cannot_continue_the_log() {
         let password = |name: &str| (name == "RELAY_SOURCE_PASSWORD").then(|| "relay".to_owned());
         let config = Config::parse(&text, std::path::Path::new("relay.toml"), &password).expect("a valid config");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let items = runtime.block_on(items(&config.source, LogState::EndsAt(&checkpoint)));
+        let items = runtime.block_on(ask(&config.source, LogState::EndsAt(&checkpoint))).items;
         items.into_iter().find(|item| item.id == "binlog.files").expect("the item")
     };
     assert_eq!(files(&[wrong.port, right.port]).level, Level::Pass);

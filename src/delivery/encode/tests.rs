@@ -60,13 +60,13 @@ fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8
          [delivery.kafka]\nbrokers = \"k\"\n{settings}"
     );
     let config = Config::parse(&text, Path::new("test"), &|_| None).expect("valid").deliveries.remove(0);
-    let SinkConfig::Kafka(kafka) = config.kind else { panic!("a Kafka delivery") };
+    let SinkConfig::Kafka(kafka) = &config.kind else { panic!("a Kafka delivery") };
     let metrics = Metrics::new("t", "").delivery("c");
     let job = Job {
-        selection: Selection { tables: config.tables, objects: config.objects },
+        selection: Selection::of(&config),
         zone: TimeZone::UTC,
         format: kafka.format_options(),
-        routing: Routing::kafka(&kafka),
+        routing: Routing::kafka(kafka),
         planner: Arc::default(),
         metrics: metrics.clone(),
         status: Status::new().delivery("c"),

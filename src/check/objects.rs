@@ -1,0 +1,232 @@
+//! `objects.map`, `objects.case_clash`, `kafka.settings`: what each delivery makes of the names of the tables that are
+//! there, with the very code that will do it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Item;
+use super::table::list;
+use crate::capture::facts::TableFacts;
+use crate::change::plan::TablePlan;
+use crate::change::schema::TableName;
+use crate::config::{Config, Delivery, SinkConfig};
+use crate::delivery::route::{Route, Routing};
+use crate::delivery::select::{NameClash, Selection};
+
+const MAP: &str = "objects.map";
+const CLASH: &str = "objects.case_clash";
+const SETTINGS: &str = "kafka.settings";
+
+/// The items of every delivery, and the topics of each that its tables ask for.
+pub(super) fn items(config: &Config, tables: &[TableFacts]) -> Vec<Item> {
+    // A table without a plan is told by other items.
+    let plans: Vec<Arc<TablePlan>> =
+        tables.iter().filter_map(|table| TablePlan::of_definition(&table.definition).ok()).collect();
+    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans)).collect()
+}
+
+/// The tables of a delivery: the name it delivers them under, and the source's.
+pub(super) fn delivered_names(delivery: &Delivery, tables: &[TableFacts]) -> Vec<(TableName, TableName)> {
+    let selection = Selection::of(delivery);
+    let source =
+        |table: &TableFacts| TableName::new(table.definition.database.as_str(), table.definition.table.as_str());
+    tables
+        .iter()
+        .map(source)
+        .filter(|name| selection.wants(name))
+        .map(|name| {
+            let delivered = selection.delivered_name(&name);
+            (delivered, name)
+        })
+        .collect()
+}
+
+fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>]) -> Vec<Item> {
+    let selection = Selection::of(delivery);
+    let mut found = Found::default();
+    for plan in plans.iter().filter(|plan| selection.wants(&plan.source)) {
+        match selection.lane(plan) {
+            Ok(lane) => {
+                found.name(&lane.plan);
+                if let SinkConfig::Kafka(kafka) = &delivery.kind {
+                    let rule = selection.objects.rule(&plan.source.database, &plan.source.table);
+                    let routing = Routing::kafka(kafka);
+                    if let Err(error) = Route::new(&routing.with(rule), &lane.plan) {
+                        found.routes.push(error.to_string());
+                    }
+                }
+            }
+            Err(clash @ NameClash::Columns { .. }) => found.clashes.push(clash.to_string()),
+            Err(clash @ NameClash::KeyDropped { .. }) => found.keys.push(clash.to_string()),
+        }
+    }
+    let idle = idle_rules(delivery, plans);
+    found.items(idle).into_iter().map(|item| item.about(&delivery.name)).collect()
+}
+
+/// What is wrong with the tables of one delivery.
+#[derive(Default)]
+struct Found {
+    named: HashMap<TableName, TableName>,
+    clashes: Vec<String>,
+    keys: Vec<String>,
+    routes: Vec<String>,
+}
+
+impl Found {
+    fn name(&mut self, plan: &TablePlan) {
+        if let Some(other) = self.named.insert(plan.name.clone(), plan.source.clone()) {
+            self.clashes.push(format!("{other} and {} would both be named {}", plan.source, plan.name));
+        }
+    }
+
+    fn items(self, idle: Vec<String>) -> Vec<Item> {
+        let mut items = Vec::new();
+        items.push(match self.clashes.is_empty() {
+            true => Item::pass(CLASH, "every name is of one table, and of one column"),
+            false => Item::fail(CLASH, list(&self.clashes), "change map or case_policy, or leave one of them out"),
+        });
+        if !self.keys.is_empty() {
+            items.push(Item::fail(MAP, list(&self.keys), "take the key's columns out of map.drop_columns"));
+        }
+        if !idle.is_empty() {
+            items.push(Item::warn(
+                MAP,
+                list(&idle),
+                "correct the name, or leave it: it takes effect once there is such a one",
+            ));
+        }
+        if self.keys.is_empty() && idle.is_empty() {
+            items.push(Item::pass(MAP, "every rule is of a table, every mapped column of one"));
+        }
+        if !self.routes.is_empty() {
+            let remedy = "name columns as they are delivered in partition_key and message_key";
+            items.push(Item::fail(SETTINGS, list(&self.routes), remedy));
+        }
+        items
+    }
+}
+
+/// Rules that no table follows, and columns in a map that none of its tables has.
+fn idle_rules(delivery: &Delivery, plans: &[Arc<TablePlan>]) -> Vec<String> {
+    let objects = &delivery.objects;
+    let rule_of = |plan: &TablePlan| {
+        objects.rules.iter().position(|rule| rule.pattern.matches(&plan.source.database, &plan.source.table))
+    };
+    let selected = || plans.iter().filter(|plan| delivery.tables.matches(&plan.source.database, &plan.source.table));
+    let mut idle = Vec::new();
+    let maps = std::iter::once((None, Some(&objects.map)))
+        .chain(objects.rules.iter().enumerate().map(|(at, rule)| (Some(at), rule.map.as_ref())));
+    for (at, map) in maps {
+        // A rule that has no map of its own leaves its tables to the delivery's.
+        let followers: Vec<_> = match at {
+            Some(at) => selected().filter(|plan| rule_of(plan) == Some(at)).collect(),
+            None => selected().filter(|plan| rule_of(plan).is_none_or(|at| objects.rules[at].map.is_none())).collect(),
+        };
+        if let Some(at) = at.filter(|_| followers.is_empty()) {
+            idle.push(format!("no table follows the rule for {}", objects.rules[at].pattern));
+            continue;
+        }
+        let Some(map) = map.filter(|_| !followers.is_empty()) else { continue };
+        for column in map.columns.keys().chain(&map.drop_columns) {
+            let has = |plan: &&Arc<TablePlan>| plan.columns.iter().any(|c| c.name.eq_ignore_ascii_case(column));
+            if !followers.iter().any(has) {
+                idle.push(format!("map names the column {column}, which no table has"));
+            }
+        }
+    }
+    idle
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::check::Level;
+    use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
+
+    fn table(name: &str) -> TableFacts {
+        let column = |name: &str| ColumnDefinition {
+            name: name.into(),
+            column_type: "bigint".into(),
+            charset: None,
+            collation: None,
+            nullable: false,
+            invisible: false,
+            generated: false,
+        };
+        TableFacts {
+            definition: TableDefinition {
+                id: 0,
+                database: "shop".into(),
+                table: name.into(),
+                columns: ["id", "v"].map(column).into(),
+                keys: vec![KeyDefinition { name: "PRIMARY".into(), columns: vec![0] }],
+                default_charset: None,
+                default_collation: None,
+                unconfirmed: None,
+                dropped: false,
+            },
+            engine: Some("InnoDB".into()),
+            foreign_keys: Vec::new(),
+        }
+    }
+
+    /// The items that do not pass, as `id level`, and all that was found.
+    fn wrong(delivery: &str) -> (Vec<String>, String) {
+        let text = format!(
+            "[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"d\"\nkafka = {{ brokers = \"k\" }}\n{delivery}\n"
+        );
+        let config = Config::parse(&text, Path::new("t"), &|_| None).expect("valid");
+        let items = items(&config, &[table("orders"), table("Orders"), table("items")]);
+        assert!(items.iter().all(|item| item.subject == "d"), "{items:?}");
+        let wrong = || items.iter().filter(|item| item.level != Level::Pass);
+        let found = wrong().map(|item| format!("{}; ", item.finding)).collect();
+        (wrong().map(|item| format!("{} {}", item.id, item.level.name())).collect(), found)
+    }
+
+    #[test]
+    fn names_as_they_are_pass() {
+        assert_eq!(wrong("").0, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn two_tables_of_one_name_fail() {
+        let (items, found) = wrong("case_policy = \"lower\"");
+        assert_eq!(items, ["objects.case_clash fail"]);
+        assert!(found.contains("shop.orders") && found.contains("shop.Orders"), "{found}");
+        assert_eq!(wrong("map = { table = \"all\" }").0, ["objects.case_clash fail"]);
+        assert_eq!(wrong("case_policy = \"lower\"\ntables = [\"shop.orders\", \"shop.items\"]").0, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn columns_that_clash_and_keys_left_out_fail() {
+        let (items, found) = wrong("map = { columns = { v = \"id\" } }");
+        assert_eq!(items, ["objects.case_clash fail"]);
+        assert!(found.contains("both be named id"), "{found}");
+        let (items, found) = wrong("map = { drop_columns = [\"id\"] }");
+        assert_eq!(items, ["objects.map fail"]);
+        assert!(found.contains("column id is in the key"), "{found}");
+    }
+
+    #[test]
+    fn rules_and_columns_that_nothing_follows_warn() {
+        let (items, found) = wrong("[[delivery.table]]\nmatch = \"shop.gone\"\n");
+        assert_eq!(items, ["objects.map warn"]);
+        assert!(found.contains("shop.gone"), "{found}");
+        let (items, found) = wrong("map = { columns = { vv = \"x\" } }");
+        assert_eq!(items, ["objects.map warn"]);
+        assert!(found.contains("the column vv"), "{found}");
+    }
+
+    #[test]
+    fn keys_of_columns_that_are_not_there_fail() {
+        let (items, found) = wrong("[[delivery.table]]\nmatch = \"shop.items\"\npartition_key = [\"w\"]\n");
+        assert_eq!(items, ["kafka.settings fail"]);
+        assert!(found.contains("shop.items") && found.contains(" w "), "{found}");
+        let mapped =
+            "map = { columns = { v = \"w\" } }\n[[delivery.table]]\nmatch = \"shop.items\"\npartition_key = [\"w\"]\n";
+        assert_eq!(wrong(mapped).0, [] as [&str; 0], "by the name that is delivered");
+    }
+}
