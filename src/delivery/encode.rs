@@ -291,6 +291,12 @@ impl Run<'_> {
         }
         let rows = RowsChange { plan: &lane.plan, ..*rows };
         let mut shared = Shared::of_rows(&rows);
+        if self.job.format.rows_per_record() > 1 {
+            let count = self.bench.records.packed(self.job, &mut shared, &rows, self.out)?;
+            self.out.batch().rows += count;
+            shared.end(self.out);
+            return Ok(());
+        }
         for row in rows.rows() {
             let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
             self.bench.records.row(self.job, &mut shared, self.places.as_deref_mut(), &rows, &row, self.out)?;

@@ -12,7 +12,7 @@ use crate::format::partition::{murmur2, table_hash};
 use crate::format::text::{FormatError, Renderer};
 use crate::sink::Origin;
 use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
-use crate::sink::kafka::expand;
+use crate::sink::kafka::{expand, partition};
 
 /// Where statements go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +187,18 @@ impl Route {
             Message::Columns(columns) => columns.changed(row),
             Message::None | Message::Table(_) => Ok(false),
         }
+    }
+
+    /// Whether each row has a message key of its own.
+    pub(super) fn is_keyed_by_row(&self) -> bool {
+        matches!(self.message_key, Message::Columns(_))
+    }
+
+    /// Whether two hashes mean one partition, as far as is known here: the number of partitions is the sink's to ask,
+    /// unless it is set.
+    pub(super) fn shares_partition(&self, one: i32, other: i32) -> bool {
+        let partition = |hash, count| partition(self.policy, hash, count);
+        one == other || self.origin.partitions.is_some_and(|count| partition(one, count) == partition(other, count))
     }
 
     /// Appends the message key; false when there is none.

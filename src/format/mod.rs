@@ -39,6 +39,13 @@ impl FormatOptions {
         }
     }
 
+    /// Most rows of one entry that one record may hold.
+    pub fn rows_per_record(&self) -> usize {
+        match self {
+            Self::CanalJson(options) => options.canal_rows_per_message as usize,
+        }
+    }
+
     /// A writer; TIMESTAMP columns are shown in `zone` where the format shows local times.
     pub fn writer(&self, zone: &TimeZone) -> Writer {
         match self {
@@ -55,20 +62,21 @@ pub enum Writer {
 }
 
 impl Writer {
-    /// Appends the value of a row's record; `now_ms` is when it is made, Unix ms.
+    /// Appends the value of the record of `packed`, rows of one entry: one, unless the format takes more. `now_ms` is
+    /// when it is made, Unix ms.
     ///
     /// # Errors
     /// A row that cannot be written; `out` is then as before.
     pub fn write(
         &mut self,
         rows: &RowsChange<'_>,
-        row: &RowChange<'_>,
+        packed: &[RowChange<'_>],
         _place: TxPlace,
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         match self {
-            Self::CanalJson(writer) => writer.write(rows, std::slice::from_ref(row), now_ms, out),
+            Self::CanalJson(writer) => writer.write(rows, packed, now_ms, out),
         }
     }
 

@@ -142,3 +142,30 @@ fn names_that_clash_and_keys_left_out_park_their_table() {
         assert_eq!(faults[0].table, TableName::new("shop", "orders"));
     }
 }
+
+#[test]
+fn rows_that_follow_each_other_share_a_message() {
+    let values = |settings: &str, events: &[Vec<u8>]| {
+        let encoded = encode(&format!("canal_rows_per_message = 3\n{settings}"), events);
+        encoded.outcome.as_ref().expect("encoded");
+        assert_eq!(encoded.batches.iter().map(|batch| batch.rows).sum::<u64>(), 5);
+        let lines = told(&encoded);
+        let ids = |value: &serde_json::Value| -> Vec<String> {
+            let rows = value["data"].as_array().expect("rows");
+            rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+        };
+        (values(&encoded).iter().map(ids).collect::<Vec<_>>(), lines)
+    };
+    let inserts = transaction([map(), change(INSERT, &[1, 2, 3, 4, 5].map(|id| order(id, "a")))]);
+    let (ids, lines) = values("partition = \"table\"", &inserts);
+    assert_eq!(ids, [vec!["1", "2", "3"], vec!["4", "5"]]);
+    assert!(lines[0].starts_with("4:0 insert") && lines[1].starts_with("4:3 insert"), "{lines:?}");
+    assert_eq!(values("", &inserts).0.len(), 5, "the number of partitions is not known");
+    assert_eq!(values("partitions = 1", &inserts).0, [vec!["1", "2", "3"], vec!["4", "5"]]);
+    // By their hashes 49 to 53, which are the digits' codes.
+    assert_eq!(values("partitions = 2", &inserts).0.len(), 5, "neighbours go to different partitions");
+    let same = |id| [order(id, "a"), order(id, "b")];
+    let updates = [same(1), same(2), [order(3, "a"), order(9, "a")], same(4), same(5)].concat();
+    let (ids, lines) = values("partitions = 1", &transaction([map(), change(UPDATE, &updates)]));
+    assert_eq!(ids, [vec!["1", "2"], vec!["3"], vec!["9"], vec!["4", "5"]], "{lines:?}");
+}

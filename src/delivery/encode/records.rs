@@ -143,18 +143,50 @@ impl Records {
         if rows.op == Op::Update && route.moves(row)? {
             let gone = RowChange { after: None, ..*row };
             let old = RowsChange { op: Op::Delete, ..*rows };
-            self.record(&route, shared, place(&mut places, rows), &old, &gone, Operation::UpdateBefore, out)?;
+            let gone = std::slice::from_ref(&gone);
+            self.record(&route, shared, place(&mut places, rows), &old, gone, Operation::UpdateBefore, out)?;
             // With both images at hand, what a partial after image lacks comes from before.
             let new = RowsChange { op: Op::Insert, ..*rows };
+            let row = std::slice::from_ref(row);
             return self.record(&route, shared, place(&mut places, rows), &new, row, Operation::UpdateAfter, out);
         }
-        let operation = match (rows.op, rows.snapshot) {
-            (_, true) => Operation::Snapshot,
-            (Op::Insert, _) => Operation::Insert,
-            (Op::Update, _) => Operation::Update,
-            (Op::Delete, _) => Operation::Delete,
-        };
-        self.record(&route, shared, place(&mut places, rows), rows, row, operation, out)
+        let row = std::slice::from_ref(row);
+        self.record(&route, shared, place(&mut places, rows), rows, row, operation(rows), out)
+    }
+
+    /// The rows of an entry, as many in a record as the format takes: rows that follow one another and go to one
+    /// partition.
+    pub(super) fn packed(
+        &mut self,
+        job: &Job,
+        shared: &mut Shared<'_>,
+        rows: &RowsChange<'_>,
+        out: &mut Outlet,
+    ) -> Result<u64, RowsFault> {
+        let route = self.route(job, rows.plan)?;
+        // A key of a row's columns is that row's alone.
+        let most = if route.is_keyed_by_row() { 1 } else { job.format.rows_per_record() };
+        let (mut pack, mut to, mut count): (Vec<RowChange<'_>>, i32, u64) = (Vec::new(), 0, 0);
+        for row in rows.rows() {
+            let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
+            count += 1;
+            let moves = rows.op == Op::Update && route.moves(&row)?;
+            let hash = route.hash(rows.plan, &row, side(rows), None, &mut self.keys, &mut self.scratch)?;
+            if !pack.is_empty() && (moves || pack.len() == most || !route.shares_partition(hash, to)) {
+                self.record(&route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
+                pack.clear();
+            }
+            if moves {
+                self.row(job, shared, None, rows, &row, out)?;
+            } else {
+                to = hash;
+                pack.push(row);
+            }
+        }
+        if !pack.is_empty() {
+            self.record(&route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
+        }
+        Ok(count)
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is of another life: the table's, the entry's, the record's")]
@@ -164,12 +196,13 @@ impl Records {
         shared: &mut Shared<'_>,
         place: TxPlace,
         rows: &RowsChange<'_>,
-        row: &RowChange<'_>,
+        packed: &[RowChange<'_>],
         operation: Operation,
         out: &mut Outlet,
     ) -> Result<(), RowsFault> {
+        let Some(row) = packed.first() else { return Ok(()) };
         let event = shared.event(&route.origin, out)?;
-        let side = if rows.op == Op::Delete { Side::Before } else { Side::After };
+        let side = side(rows);
         let batch = out.batch();
         let start = batch.bytes.len();
         let keyed = route.write_key(rows.plan, row, side, &mut self.keys, &mut batch.bytes)?;
@@ -177,7 +210,7 @@ impl Records {
         let key_bytes = key.map(|span| &batch.bytes[span.range()]);
         let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
         let start = batch.bytes.len();
-        self.writer.write(rows, row, place, shared.now_ms, &mut batch.bytes)?;
+        self.writer.write(rows, packed, place, shared.now_ms, &mut batch.bytes)?;
         let value = Some(batch.span_from(start));
         let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
         batch.records.push(record);
@@ -229,6 +262,19 @@ impl Records {
         };
         self.last = Some(Arc::clone(&route));
         Ok(route)
+    }
+}
+
+fn side(rows: &RowsChange<'_>) -> Side {
+    if rows.op == Op::Delete { Side::Before } else { Side::After }
+}
+
+fn operation(rows: &RowsChange<'_>) -> Operation {
+    match (rows.op, rows.snapshot) {
+        (_, true) => Operation::Snapshot,
+        (Op::Insert, _) => Operation::Insert,
+        (Op::Update, _) => Operation::Update,
+        (Op::Delete, _) => Operation::Delete,
     }
 }
 

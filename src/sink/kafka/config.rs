@@ -95,6 +95,9 @@ pub struct KafkaConfig {
     /// How bytes that are no text are written.
     #[serde(default)]
     pub canal_binary: BinaryForm,
+    /// Most rows of one event, table, type and partition in one message.
+    #[serde(default = "default_canal_rows_per_message")]
+    pub canal_rows_per_message: u32,
     /// The `type` of rows of the initial copy.
     #[serde(default)]
     pub canal_snapshot_type: SnapshotType,
@@ -347,6 +350,10 @@ fn default_ddl_topic() -> String {
     "data".to_owned()
 }
 
+fn default_canal_rows_per_message() -> u32 {
+    1
+}
+
 fn default_max_records() -> usize {
     10_000
 }
@@ -368,10 +375,10 @@ impl KafkaConfig {
             canal_old: self.canal_old,
             canal_enum: self.canal_enum,
             canal_binary: self.canal_binary,
+            canal_rows_per_message: self.canal_rows_per_message,
             canal_snapshot_type: self.canal_snapshot_type,
             on_bad_text: self.on_bad_text,
             emit_hidden_row_id: self.emit_hidden_row_id,
-            ..CanalOptions::default()
         }
     }
 
@@ -389,6 +396,13 @@ impl KafkaConfig {
         super::topics::check_template(&self.topic).map_err(|reason| FieldError::new("topic", reason))?;
         if !matches!(self.ddl_topic.as_str(), "data" | "off") {
             super::topics::check_name(&self.ddl_topic).map_err(|reason| FieldError::new("ddl_topic", reason))?;
+        }
+        if self.canal_rows_per_message == 0 {
+            return Err(FieldError::new("canal_rows_per_message", "it is 0; a message holds one row at least"));
+        }
+        if self.canal_rows_per_message > 1 && !matches!(self.message_key, MessageKey::None | MessageKey::Table) {
+            let reason = "a message of several rows has no key of one row: set message_key to \"none\" or \"table\"";
+            return Err(FieldError::new("canal_rows_per_message", reason));
         }
         if self.partition == Partition::Murmur2 && self.message_key == MessageKey::None {
             return Err(FieldError::new("partition", "murmur2 hashes the message key: set message_key"));

@@ -28,7 +28,7 @@ mod writer;
 pub use inspect::{TopicFacts, inspect, named_topics};
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
-pub use topics::{check_template, expand};
+pub use topics::{check_template, expand, partition};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

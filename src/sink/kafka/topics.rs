@@ -50,7 +50,7 @@ pub(super) fn is_fixed(template: &str) -> bool {
 }
 
 /// The partition of a record among `count`.
-pub(super) fn partition(policy: Partition, hash: i32, count: u32) -> i32 {
+pub fn partition(policy: Partition, hash: i32, count: u32) -> i32 {
     let count = i32::try_from(count).unwrap_or(i32::MAX).max(1);
     match policy {
         Partition::Zero => 0,
