@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::images::Comparison;
 use super::json::write_string;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use super::window::Window;
@@ -98,6 +99,7 @@ pub struct DdlTarget<'a> {
 #[derive(Debug)]
 pub struct CanalJson {
     renderer: Renderer,
+    comparison: Comparison,
     old: OldColumns,
     snapshot_type: SnapshotType,
     emit_hidden: bool,
@@ -115,6 +117,7 @@ impl CanalJson {
     pub fn new(options: &CanalOptions, zone: TimeZone) -> Self {
         Self {
             renderer: Renderer::new(options.text(zone)),
+            comparison: Comparison::default(),
             old: options.canal_old,
             snapshot_type: options.canal_snapshot_type,
             emit_hidden: options.emit_hidden_row_id,

@@ -5,10 +5,12 @@
 //! | [`canal_json`] | Canal JSON |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
+//! | `images` | the two images of a row side by side |
 //! | `window` | how a row's many short pieces get into the outgoing bytes |
 //! | [`json`], [`number`], [`zone`] | the spelling of strings, floats and local times |
 
 pub mod canal_json;
+mod images;
 pub mod json;
 pub mod key;
 pub mod number;

@@ -4,12 +4,12 @@ use super::fragments::{Fragments, Way};
 use super::{CanalJson, OldColumns};
 use crate::binlog::column::WireType;
 use crate::binlog::decimal::Decimal;
-use crate::binlog::rows::Cells;
 use crate::binlog::time::{DateTime, Timestamp};
 use crate::binlog::value;
-use crate::binlog::{Cell, DecodeError, RowImage, Value};
+use crate::binlog::{Cell, Value};
+use crate::change::RowChange;
 use crate::change::schema::Column;
-use crate::change::{RowChange, RowsError};
+use crate::format::images::{Lockstep, base_of, column, row_error, value_error};
 use crate::format::number;
 use crate::format::text::FormatError;
 use crate::format::window::Window;
@@ -83,29 +83,10 @@ impl CanalJson {
         Ok(())
     }
 
-    /// Whether a column changed: its bytes differ; for documents, whose binary form is not unique, their text.
+    /// Whether a column changed. One that the after image lacks did not.
     fn differs<'a>(&mut self, columns: &[Column], was: &Cell<'a>, now: Option<&Cell<'a>>) -> Result<bool, FormatError> {
-        // A column that the after image lacks did not change.
         let Some(now) = now else { return Ok(false) };
-        let column = column(columns, was.index)?;
-        let (was_value, now_value) = match (was.bytes, now.bytes) {
-            (None, None) => return Ok(false),
-            (None, Some(_)) | (Some(_), None) => return Ok(true),
-            (Some(was_bytes), Some(now_bytes)) if now.column.wire() != WireType::JSON => {
-                return Ok(was_bytes != now_bytes);
-            }
-            (Some(_), Some(_)) => {
-                let value = |cell: &Cell<'a>| cell.value().map_err(|source| value_error(column, source));
-                (value(was)?, value(now)?)
-            }
-        };
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        self.renderer.write_json(column, &was_value, &mut old)?;
-        match now_value {
-            Value::JsonDiff(diff) => self.renderer.write_json_diff(column, Some(&was_value), diff, &mut new)?,
-            value => self.renderer.write_json(column, &value, &mut new)?,
-        }
-        Ok(old != new)
+        self.comparison.differs(&mut self.renderer, columns, was, now)
     }
 
     #[inline]
@@ -180,58 +161,12 @@ impl CanalJson {
         out.back_to(start);
         out.append(|out| match cell.value().map_err(|source| value_error(column, source))? {
             Value::JsonDiff(diff) => {
-                let base = row.before.map_or(Ok(None), |before| before.get(cell.index));
-                let base = base.map_err(|source| value_error(column, source))?;
+                let base = base_of(row, column, cell.index)?;
                 self.renderer.write_json_diff(column, base.as_ref(), diff, out)
             }
             value => self.renderer.write_json(column, &value, out),
         })
     }
-}
-
-/// The cells of one image, asked for by rising column numbers.
-struct Lockstep<'a> {
-    cells: Cells<'a>,
-    next: Option<Cell<'a>>,
-}
-
-impl<'a> Lockstep<'a> {
-    fn new(image: RowImage<'a>) -> Self {
-        Self { cells: image.cells(), next: None }
-    }
-
-    fn peek(&mut self) -> Result<Option<Cell<'a>>, DecodeError> {
-        if self.next.is_none() {
-            self.next = self.cells.next().transpose()?;
-        }
-        Ok(self.next)
-    }
-
-    /// The cell of column `index`, if the image has it; indexes must rise.
-    fn at(&mut self, index: usize) -> Result<Option<Cell<'a>>, DecodeError> {
-        while let Some(cell) = self.peek()? {
-            if cell.index > index {
-                return Ok(None);
-            }
-            self.next = None;
-            if cell.index == index {
-                return Ok(Some(cell));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn column(columns: &[Column], index: usize) -> Result<&Column, FormatError> {
-    columns.get(index).ok_or_else(|| FormatError::Kind { column: format!("number {index}") })
-}
-
-fn row_error(row: &RowChange<'_>, source: DecodeError) -> FormatError {
-    FormatError::Rows(RowsError::Decode { index: row.index, source })
-}
-
-fn value_error(column: &Column, source: DecodeError) -> FormatError {
-    FormatError::Value { column: column.name.to_string(), source }
 }
 
 /// Makes an object of members that were each written with a comma in front.
