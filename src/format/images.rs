@@ -40,6 +40,51 @@ impl<'a> Lockstep<'a> {
     }
 }
 
+/// Visits the row as it became, or as it was when it is gone, in column order. A column that a partial after image
+/// lacks did not change: it comes from the before image when that has it, else it is left out.
+///
+/// # Errors
+/// A row that does not decode, or the first that `visit` gives.
+pub(super) fn each_current<'a>(
+    row: &RowChange<'a>,
+    visit: impl FnMut(&Cell<'a>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    match (row.before, row.after) {
+        (Some(before), Some(after)) if !after.present().is_full() => {
+            let mut visit = visit;
+            let columns = after.columns().len();
+            let (mut before, mut after) = (Lockstep::new(before), Lockstep::new(after));
+            for index in 0..columns {
+                let was = before.at(index).map_err(|source| row_error(row, source))?;
+                let now = after.at(index).map_err(|source| row_error(row, source))?;
+                if let Some(cell) = now.or(was) {
+                    visit(&cell)?;
+                }
+            }
+            Ok(())
+        }
+        (before, after) => match after.or(before) {
+            Some(image) => each(row, image, visit),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Visits the cells of one image of the row, in column order.
+///
+/// # Errors
+/// As [`each_current`].
+pub(super) fn each<'a>(
+    row: &RowChange<'_>,
+    image: RowImage<'a>,
+    mut visit: impl FnMut(&Cell<'a>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    for cell in image.cells() {
+        visit(&cell.map_err(|source| row_error(row, source))?)?;
+    }
+    Ok(())
+}
+
 /// Tells whether columns changed. Has scratch buffers.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {

@@ -53,6 +53,11 @@ impl KeyColumns {
         columns.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Places of the columns in the table, in key order.
+    pub(super) fn places(&self) -> &[usize] {
+        &self.0
+    }
+
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -130,7 +135,11 @@ impl KeyColumns {
         Ok(false)
     }
 
-    fn value<'a>(
+    /// The value of the key column at `at` of the table.
+    ///
+    /// # Errors
+    /// A value that does not decode, or that no image of the row holds.
+    pub(super) fn value<'a>(
         &self,
         plan: &TablePlan,
         row: &RowChange<'a>,

@@ -3,6 +3,8 @@
 //! | look in | for |
 //! |---|---|
 //! | [`canal_json`] | Canal JSON |
+//! | [`debezium_json`] | Debezium JSON |
+//! | `epoch` | dates as numbers |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
 //! | `images` | the two images of a row side by side |
@@ -10,11 +12,15 @@
 //! | [`json`], [`number`], [`zone`] | the spelling of strings, floats and local times |
 
 pub mod canal_json;
+pub mod debezium_json;
+mod epoch;
 mod images;
 pub mod json;
 pub mod key;
 pub mod number;
 pub mod partition;
+#[cfg(test)]
+mod scene;
 pub mod text;
 mod window;
 pub mod zone;
