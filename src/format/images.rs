@@ -93,6 +93,31 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
+    /// Visits the columns of an update that changed: as they were (none when only the after image has the column), and
+    /// as they are. A column that the after image lacks did not change.
+    ///
+    /// # Errors
+    /// As [`each_current`].
+    pub(super) fn each_changed<'a>(
+        &mut self,
+        renderer: &mut Renderer,
+        columns: &[Column],
+        row: &RowChange<'a>,
+        mut visit: impl FnMut(&mut Renderer, Option<&Cell<'a>>, &Cell<'a>) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        let (Some(before), Some(after)) = (row.before, row.after) else { return Ok(()) };
+        let mut before = Lockstep::new(before);
+        for now in after.cells() {
+            let now = now.map_err(|source| row_error(row, source))?;
+            let was = before.at(now.index).map_err(|source| row_error(row, source))?;
+            match &was {
+                Some(was) if !self.differs(renderer, columns, was, &now)? => {}
+                was => visit(renderer, was.as_ref(), &now)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a column changed: its bytes differ; for documents, whose binary form is not unique, their text.
     ///
     /// # Errors

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`canal_json`] | Canal JSON |
 //! | [`debezium_json`] | Debezium JSON |
-//! | `epoch` | dates as numbers |
+//! | [`maxwell_json`] | Maxwell JSON |
+//! | `epoch`, `wkt`, `position` | dates as numbers, geometries as text, places in the binlog as numbers |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
 //! | `images` | the two images of a row side by side |
@@ -17,12 +18,15 @@ mod epoch;
 mod images;
 pub mod json;
 pub mod key;
+pub mod maxwell_json;
 pub mod number;
 pub mod partition;
+mod position;
 #[cfg(test)]
 mod scene;
 pub mod text;
 mod window;
+mod wkt;
 pub mod zone;
 
 use jiff::tz::TimeZone;
