@@ -5,6 +5,7 @@
 //! | [`canal_json`] | Canal JSON |
 //! | [`debezium_json`] | Debezium JSON |
 //! | [`maxwell_json`] | Maxwell JSON |
+//! | [`shareplex_json`] | Shareplex JSON |
 //! | `epoch`, `wkt`, `position` | dates as numbers, geometries as text, places in the binlog as numbers |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
@@ -24,6 +25,7 @@ pub mod partition;
 mod position;
 #[cfg(test)]
 mod scene;
+pub mod shareplex_json;
 pub mod text;
 mod window;
 mod wkt;
