@@ -9,7 +9,7 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use relay_store::{Block, Entry, Seq};
+use relay_store::{Block, Entry, EntryHeader, Seq};
 use thiserror::Error;
 
 use super::charset::Charset;
@@ -184,8 +184,8 @@ impl BlockDecoder {
     ) -> Result<(), E> {
         let first = block.first_seq();
         let context = parse_context(block)?;
-        let near = block.all_entries().next().map_or(0, |marked| marked.entry.header.source_pos);
-        let mut reading = Reading::begin(&self.planner, wanted, &context, first, near)?;
+        let next = block.all_entries().next().map_or(EntryHeader::default(), |marked| marked.entry.header);
+        let mut reading = Reading::begin(&self.planner, wanted, &context, first, next)?;
         reading.boundaries = self.boundaries;
         for marked in block.all_entries() {
             let entry = marked.entry;
@@ -220,14 +220,15 @@ struct Reading<'r> {
 }
 
 impl<'r> Reading<'r> {
-    /// At the start of a block whose first entry's event ends at `near` in the source's file.
+    /// At the start of a block whose first entry is `next`.
     fn begin(
         planner: &'r Planner,
         wanted: &'r dyn Fn(&TableName) -> bool,
         context: &Context<'_>,
         first: Seq,
-        near: u64,
+        next: EntryHeader,
     ) -> Result<Self, BlockError> {
+        let near = next.source_pos;
         let wrong = |source| BlockError::ContextEvent { first, source };
         let description =
             context.format_description.map(|(_, raw)| FormatDescription::parse(raw)).transpose().map_err(wrong)?;
@@ -235,8 +236,11 @@ impl<'r> Reading<'r> {
         let mut reading = Self { planner, wanted, first, description, tables: HashMap::new(), tx, boundaries: false };
         if let Some((flags, raw)) = context.transaction {
             let event = reading.event(flags, raw).map_err(wrong)?;
-            reading.tx.announce(&event, whole_position(event.header.log_pos, near)).map_err(wrong)?;
-            reading.tx.begin();
+            let begins = reading.tx.announce(&event, whole_position(event.header.log_pos, near)).map_err(wrong)?;
+            // The event right behind the GTID event is its beginning, and may be the first of this block.
+            if begins || next.tx_index > 1 {
+                reading.tx.begin();
+            }
         }
         if let Some((flags, raw)) = context.statement {
             let event = reading.event(flags, raw).map_err(wrong)?;
