@@ -110,7 +110,7 @@ fn topic_item(kafka: &KafkaConfig, facts: &TopicFacts, id: &'static str) -> Item
         let finding = format!("topic {name} has {partitions} partitions, the config asks for {wanted}");
         return Item::fail(id, finding, "lower partitions, or give the topic more");
     }
-    if facts.compacted == Some(true) && kafka.message_key == MessageKey::None {
+    if facts.compacted == Some(true) && *kafka.message_key() == MessageKey::None {
         let finding = format!("topic {name} is compacted and takes no records without a key");
         return Item::fail(id, finding, "set message_key = \"primary_key\", or cleanup.policy=delete");
     }

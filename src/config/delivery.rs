@@ -91,6 +91,27 @@ pub enum FormatName {
     #[default]
     #[serde(rename = "canal-json")]
     CanalJson,
+    /// Shareplex JSON, as DTS writes it.
+    #[serde(rename = "shareplex-json")]
+    ShareplexJson,
+    /// Debezium JSON.
+    #[serde(rename = "debezium-json")]
+    DebeziumJson,
+    /// Maxwell JSON.
+    #[serde(rename = "maxwell-json")]
+    MaxwellJson,
+}
+
+impl FormatName {
+    /// The name in the config, and in the header `relay.format`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CanalJson => "canal-json",
+            Self::ShareplexJson => "shareplex-json",
+            Self::DebeziumJson => "debezium-json",
+            Self::MaxwellJson => "maxwell-json",
+        }
+    }
 }
 
 /// For how long failures are retried: connection failures, and all others.
@@ -208,6 +229,7 @@ impl Raw {
                 let variable = format!("RELAY_DELIVERY_{}_PASSWORD", variable_part(&self.name));
                 kafka.password = find_secret(environment, &variable, kafka.password_file.as_deref())
                     .map_err(|reason| FieldError::new("kafka.password_file", reason))?;
+                kafka.settle();
                 kafka.validate().map_err(|e| e.within("kafka"))?;
                 SinkConfig::Kafka(kafka)
             }

@@ -17,7 +17,7 @@ use super::select::{Lane, Selection};
 use crate::change::decode::{BlockDecoder, BlockError, Change};
 use crate::change::plan::{Planner, TablePlan};
 use crate::change::schema::TableName;
-use crate::change::{DdlChange, RowsChange, ddl};
+use crate::change::{DdlChange, RowsChange, TxBoundary, ddl};
 use crate::format::FormatOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::status::DeliveryHandle;
@@ -102,6 +102,9 @@ impl Encoder {
         bench: &mut Bench,
     ) -> Result<Vec<(Seq, Option<u64>)>, EncodeError> {
         let limit = self.job.format.counts_up_to().unwrap_or(0);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let mut count = |change: &Change<'_>| match change {
             Change::Rows(rows) if self.scope.admit(&rows.plan.source, rows.seq) == Admission::Deliver => {
                 // What cannot be told is found again when it is to be delivered.
@@ -218,13 +221,16 @@ impl Run<'_> {
             }
             Change::Begin(begin) => {
                 if let Some(places) = &mut self.places {
-                    places.begin(begin.seq);
+                    places.begin(&begin);
                 }
                 begin.seq
             }
             Change::Commit(commit) => {
                 if let Some(places) = &mut self.places {
-                    places.end();
+                    let counts = places.end();
+                    if !counts.is_empty() {
+                        self.bench.records.boundary(self.job, &commit, Some(&counts), self.out)?;
+                    }
                 }
                 commit.seq
             }
@@ -299,6 +305,10 @@ impl Run<'_> {
         }
         for row in rows.rows() {
             let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
+            if let Some((seq, place)) = self.places.as_ref().and_then(|places| places.unsent()) {
+                let begin = TxBoundary { seq, tx: rows.tx, place };
+                self.bench.records.boundary(self.job, &begin, None, self.out)?;
+            }
             self.bench.records.row(self.job, &mut shared, self.places.as_deref_mut(), &rows, &row, self.out)?;
             self.out.batch().rows += 1;
         }

@@ -46,7 +46,6 @@ use session::{End, Session, Work};
 use crate::change::plan::Planner;
 use crate::config::{Delivery, SinkConfig};
 use crate::format::FormatOptions;
-use crate::format::canal_json::CanalOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::sink::Sink;
 use crate::sink::file::FileSink;
@@ -84,8 +83,8 @@ pub struct DeliveryContext {
 /// What ended it. The cursor stands where the last ack left it, durable.
 pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
     let (format, routing) = match &context.config.kind {
-        SinkConfig::Kafka(kafka) => (kafka.format_options(), Routing::kafka(kafka)),
-        SinkConfig::File(_) => (FormatOptions::CanalJson(CanalOptions::default()), Routing::single()),
+        SinkConfig::Kafka(kafka) => (kafka.format_options(&context.relay), Routing::kafka(kafka)),
+        SinkConfig::File(file) => (FormatOptions::of(file.format, &context.relay), Routing::single()),
     };
     let selection = Selection::of(&context.config);
     let job = Arc::new(Job {

@@ -74,9 +74,14 @@ impl Routing {
             partition_key: config.partition_key.clone(),
             partitions: config.partitions,
             on_key_change: config.on_key_change,
-            message_key: config.message_key.clone(),
-            tombstones: config.tombstones,
+            message_key: config.message_key().clone(),
+            tombstones: config.tombstones(),
         }
+    }
+
+    /// Whether records have keys.
+    pub(super) fn has_keys(&self) -> bool {
+        self.message_key != MessageKey::None
     }
 
     /// The settings of a table that has some of its own.
@@ -201,19 +206,16 @@ impl Route {
         one == other || self.origin.partitions.is_some_and(|count| partition(one, count) == partition(other, count))
     }
 
-    /// Appends the message key; false when there is none.
+    /// Appends the message key, with `write` when it is of columns; false when there is none.
     pub(super) fn write_key(
         &self,
-        plan: &TablePlan,
-        row: &RowChange<'_>,
-        side: Side,
-        renderer: &mut Renderer,
         out: &mut Vec<u8>,
+        write: impl FnOnce(&KeyColumns, &mut Vec<u8>) -> Result<(), FormatError>,
     ) -> Result<bool, FormatError> {
         match &self.message_key {
             Message::None => return Ok(false),
             Message::Table(name) => out.extend_from_slice(name.as_bytes()),
-            Message::Columns(columns) => columns.write_object(plan, row, side, renderer, out)?,
+            Message::Columns(columns) => write(columns, out)?,
         }
         Ok(true)
     }

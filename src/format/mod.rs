@@ -33,23 +33,57 @@ pub mod zone;
 
 use jiff::tz::TimeZone;
 
-use crate::change::{DdlChange, RowChange, RowsChange};
+use crate::change::{DdlChange, EventPlace, RowChange, RowsChange, TxInfo};
+use crate::config::FormatName;
 use canal_json::{CanalJson, CanalOptions, DdlTarget};
-use text::FormatError;
+use debezium_json::{DebeziumJson, DebeziumOptions, TableCount};
+use key::{KeyColumns, Side};
+use maxwell_json::{MaxwellJson, MaxwellOptions};
+use shareplex_json::{ShareplexJson, ShareplexOptions};
+use text::{FormatError, Renderer};
 
 /// A format with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FormatOptions {
     /// Canal JSON.
     CanalJson(CanalOptions),
+    /// Shareplex JSON.
+    ShareplexJson(ShareplexOptions),
+    /// Debezium JSON, and the relay's name.
+    DebeziumJson(DebeziumOptions, String),
+    /// Maxwell JSON.
+    MaxwellJson(MaxwellOptions),
 }
 
 impl FormatOptions {
+    /// A format with the settings that it has by itself; `task` is the relay's name.
+    pub fn of(name: FormatName, task: &str) -> Self {
+        match name {
+            FormatName::CanalJson => Self::CanalJson(CanalOptions::default()),
+            FormatName::ShareplexJson => Self::ShareplexJson(ShareplexOptions::default()),
+            FormatName::DebeziumJson => Self::DebeziumJson(DebeziumOptions::default(), task.to_owned()),
+            FormatName::MaxwellJson => Self::MaxwellJson(MaxwellOptions::default()),
+        }
+    }
+
     /// Whether the format says where a record stands in its transaction, and up to how many records a transaction's
     /// number is to be known before its first one: they are counted ahead.
     pub fn counts_up_to(&self) -> Option<u64> {
         match self {
             Self::CanalJson(_) => None,
+            Self::ShareplexJson(options) => Some(options.shareplex_tx_buffer_rows),
+            Self::DebeziumJson(options, _) => {
+                (options.transaction_block || options.transaction_topic.is_some()).then_some(0)
+            }
+            Self::MaxwellJson(_) => Some(u64::MAX),
+        }
+    }
+
+    /// Where the beginnings and ends of transactions are told; none: they are not.
+    pub fn boundary_topic(&self) -> Option<&str> {
+        match self {
+            Self::DebeziumJson(options, _) => options.transaction_topic.as_deref(),
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => None,
         }
     }
 
@@ -57,6 +91,7 @@ impl FormatOptions {
     pub fn rows_per_record(&self) -> usize {
         match self {
             Self::CanalJson(options) => options.canal_rows_per_message as usize,
+            Self::ShareplexJson(_) | Self::DebeziumJson(..) | Self::MaxwellJson(_) => 1,
         }
     }
 
@@ -64,6 +99,9 @@ impl FormatOptions {
     pub fn writer(&self, zone: &TimeZone) -> Writer {
         match self {
             Self::CanalJson(options) => Writer::CanalJson(Box::new(CanalJson::new(options, zone.clone()))),
+            Self::ShareplexJson(options) => Writer::ShareplexJson(Box::new(ShareplexJson::new(options, zone.clone()))),
+            Self::DebeziumJson(options, task) => Writer::DebeziumJson(Box::new(DebeziumJson::new(options, task))),
+            Self::MaxwellJson(options) => Writer::MaxwellJson(Box::new(MaxwellJson::new(options, zone.clone()))),
         }
     }
 }
@@ -73,6 +111,12 @@ impl FormatOptions {
 pub enum Writer {
     /// Canal JSON.
     CanalJson(Box<CanalJson>),
+    /// Shareplex JSON.
+    ShareplexJson(Box<ShareplexJson>),
+    /// Debezium JSON.
+    DebeziumJson(Box<DebeziumJson>),
+    /// Maxwell JSON.
+    MaxwellJson(Box<MaxwellJson>),
 }
 
 impl Writer {
@@ -85,12 +129,37 @@ impl Writer {
         &mut self,
         rows: &RowsChange<'_>,
         packed: &[RowChange<'_>],
-        _place: TxPlace,
+        place: &TxPlace,
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
+        let Some(row) = packed.first() else { return Ok(()) };
         match self {
             Self::CanalJson(writer) => writer.write(rows, packed, now_ms, out),
+            Self::ShareplexJson(writer) => writer.write(rows, row, place, now_ms, out),
+            Self::DebeziumJson(writer) => writer.write(rows, row, place, now_ms, out),
+            Self::MaxwellJson(writer) => writer.write(rows, row, place, now_ms, out),
+        }
+    }
+
+    /// Appends a row's key of these columns: an object of them, with values as the format has them, or as `text`
+    /// renders them.
+    ///
+    /// # Errors
+    /// A key value that cannot be shown, or that no image of the row holds.
+    pub fn write_key(
+        &mut self,
+        text: &mut Renderer,
+        rows: &RowsChange<'_>,
+        columns: &KeyColumns,
+        (row, side): (&RowChange<'_>, Side),
+        out: &mut Vec<u8>,
+    ) -> Result<(), FormatError> {
+        match self {
+            Self::DebeziumJson(writer) => writer.write_key(rows, columns, row, side, out).map(drop),
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => {
+                columns.write_object(rows.plan, row, side, text, out)
+            }
         }
     }
 
@@ -98,13 +167,47 @@ impl Writer {
     pub fn write_ddl(&mut self, change: &DdlChange<'_>, target: DdlTarget<'_>, now_ms: u64, out: &mut Vec<u8>) {
         match self {
             Self::CanalJson(writer) => writer.write_ddl(change, target, now_ms, out),
+            Self::ShareplexJson(writer) => writer.write_ddl(change, target, now_ms, out),
+            Self::DebeziumJson(writer) => writer.write_ddl(change, target, now_ms, out),
+            Self::MaxwellJson(writer) => writer.write_ddl(change, target, now_ms, out),
         }
+    }
+
+    /// Appends the key of a statement's record; false, and nothing appended, where the format has none.
+    pub fn write_ddl_key(&mut self, change: &DdlChange<'_>, target: DdlTarget<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::DebeziumJson(writer) => writer.write_ddl_key(change, target, out),
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => return false,
+        }
+        true
+    }
+
+    /// Appends key and value of the record of a transaction's beginning (`counts` is none) or end, and gives where the
+    /// value begins; none, and nothing appended, where the format has no such records.
+    pub fn write_boundary<'c>(
+        &mut self,
+        tx: &TxInfo,
+        place: EventPlace,
+        counts: Option<impl Iterator<Item = TableCount<'c>> + Clone>,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let Self::DebeziumJson(writer) = self else { return None };
+        writer.write_transaction_key(tx, out);
+        let value = out.len();
+        match counts {
+            None => writer.write_begin(tx, place, out),
+            Some(counts) => writer.write_end(tx, place, counts, out),
+        }
+        Some(value)
     }
 
     /// How many values had text that did not decode and was replaced.
     pub fn bad_text(&self) -> u64 {
         match self {
             Self::CanalJson(writer) => writer.bad_text(),
+            Self::ShareplexJson(writer) => writer.bad_text(),
+            Self::DebeziumJson(writer) => writer.bad_text(),
+            Self::MaxwellJson(writer) => writer.bad_text(),
         }
     }
 }

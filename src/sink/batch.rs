@@ -46,6 +46,10 @@ pub enum Operation {
     Snapshot,
     /// A statement.
     Ddl,
+    /// The beginning of a transaction.
+    Begin,
+    /// The end of a transaction.
+    Commit,
 }
 
 impl Operation {
@@ -59,6 +63,8 @@ impl Operation {
             Self::UpdateAfter => "update.after",
             Self::Snapshot => "snapshot",
             Self::Ddl => "ddl",
+            Self::Begin => "begin",
+            Self::Commit => "commit",
         }
     }
 }
@@ -138,6 +144,11 @@ impl Batch {
     /// The stretch of the buffer from `start`, an earlier `bytes.len()`, to its end.
     pub fn span_from(&self, start: usize) -> Span {
         Span { start: start.min(self.bytes.len()), end: self.bytes.len() }
+    }
+
+    /// A stretch of the bytes.
+    pub fn span(&self, range: Range<usize>) -> Span {
+        Span { start: range.start.min(self.bytes.len()), end: range.end.min(self.bytes.len()) }
     }
 
     /// The bytes of a span of this batch.

@@ -7,6 +7,7 @@ use relay_store::{Block, Read, Reader, Seq};
 
 use crate::change::decode::Change;
 use crate::change::schema::TableName;
+use crate::change::{EventPlace, TxBoundary};
 use crate::delivery::pipeline::EncodeError;
 use crate::format::TxPlace;
 
@@ -18,11 +19,14 @@ pub(super) struct Places {
     open: Option<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    begin: (Seq, EventPlace),
     size: Option<u64>,
     row: u64,
-    tables: HashMap<TableName, u64>,
+    /// In the order in which they came.
+    tables: Vec<(TableName, u64)>,
+    places: HashMap<TableName, usize>,
 }
 
 impl Places {
@@ -32,14 +36,20 @@ impl Places {
     }
 
     /// A transaction begins.
-    pub(super) fn begin(&mut self, seq: Seq) {
-        let size = self.ahead.iter().find(|(begin, _)| *begin == seq).and_then(|(_, size)| *size);
-        self.open = Some(Open { size, ..Open::default() });
+    pub(super) fn begin(&mut self, begin: &TxBoundary<'_>) {
+        let size = self.ahead.iter().find(|(seq, _)| *seq == begin.seq).and_then(|(_, size)| *size);
+        let begin = (begin.seq, begin.place);
+        self.open = Some(Open { begin, size, row: 0, tables: Vec::new(), places: HashMap::new() });
     }
 
-    /// It ends.
-    pub(super) fn end(&mut self) {
-        self.open = None;
+    /// Where the open transaction began, as long as nothing of it was sent.
+    pub(super) fn unsent(&self) -> Option<(Seq, EventPlace)> {
+        self.open.as_ref().filter(|open| open.row == 0).map(|open| open.begin)
+    }
+
+    /// It ends: the tables it sent records of, and how many.
+    pub(super) fn end(&mut self) -> Vec<(TableName, u64)> {
+        self.open.take().map(|open| open.tables).unwrap_or_default()
     }
 
     /// Whether a transaction is open: nothing of it is acknowledged before its end, so that a new life counts from its
@@ -53,17 +63,17 @@ impl Places {
         // A life that begins within a transaction does not know what went before.
         let Some(open) = &mut self.open else { return TxPlace { row: 1, table_row: 1, size: None, last: false } };
         open.row += 1;
-        let table_row = match open.tables.get_mut(table) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
+        let at = match open.places.get(table) {
+            Some(&at) => at,
             None => {
-                open.tables.insert(table.clone(), 1);
-                1
+                open.tables.push((table.clone(), 0));
+                open.places.insert(table.clone(), open.tables.len() - 1);
+                open.tables.len() - 1
             }
         };
-        TxPlace { row: open.row, table_row, size: open.size, last: open.size == Some(open.row) }
+        let count = &mut open.tables[at].1;
+        *count += 1;
+        TxPlace { row: open.row, table_row: *count, size: open.size, last: open.size == Some(open.row) }
     }
 }
 

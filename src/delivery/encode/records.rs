@@ -10,10 +10,11 @@ use super::{Job, RowsFault};
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
-use crate::change::{DdlChange, Op, RowChange, RowsChange};
+use crate::change::{DdlChange, Op, RowChange, RowsChange, TxBoundary};
 use crate::delivery::outlet::{Gone, Outlet};
 use crate::delivery::route::Route;
 use crate::format::canal_json::{CanalOptions, DdlTarget};
+use crate::format::debezium_json::TableCount;
 use crate::format::key::Side;
 use crate::format::text::{FormatError, Renderer};
 use crate::format::{TxPlace, Writer};
@@ -53,6 +54,18 @@ impl<'s> Shared<'s> {
             file: &rows.tx.file,
             position: rows.place.position,
             timestamp_ms: i64::from(rows.place.timestamp) * 1000,
+            now_ms: u64::try_from(now_ms()).unwrap_or(0),
+            event: None,
+        }
+    }
+
+    fn of_boundary(boundary: &'s TxBoundary<'_>) -> Self {
+        Self {
+            seq: boundary.seq,
+            gtid: &boundary.tx.gtid,
+            file: &boundary.tx.file,
+            position: boundary.place.position,
+            timestamp_ms: i64::from(boundary.place.timestamp) * 1000,
             now_ms: u64::try_from(now_ms()).unwrap_or(0),
             event: None,
         }
@@ -205,12 +218,14 @@ impl Records {
         let side = side(rows);
         let batch = out.batch();
         let start = batch.bytes.len();
-        let keyed = route.write_key(rows.plan, row, side, &mut self.keys, &mut batch.bytes)?;
+        let Self { writer, keys, .. } = self;
+        let keyed = route
+            .write_key(&mut batch.bytes, |columns, out| writer.write_key(keys, rows, columns, (row, side), out))?;
         let key = keyed.then(|| batch.span_from(start));
         let key_bytes = key.map(|span| &batch.bytes[span.range()]);
         let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
         let start = batch.bytes.len();
-        self.writer.write(rows, packed, place, shared.now_ms, &mut batch.bytes)?;
+        self.writer.write(rows, packed, &place, shared.now_ms, &mut batch.bytes)?;
         let value = Some(batch.span_from(start));
         let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
         batch.records.push(record);
@@ -234,13 +249,42 @@ impl Records {
         let Some((origin, hash)) = job.routing.with(rule).of_ddl(&source, as_told) else { return Ok(false) };
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
-        let start = batch.bytes.len();
         let target = DdlTarget { database: &as_told.database, table: &as_told.table, kind: item.kind.name() };
+        let start = batch.bytes.len();
+        let keyed = job.routing.has_keys() && self.writer.write_ddl_key(change, target, &mut batch.bytes);
+        let key = keyed.then(|| batch.span_from(start));
+        let start = batch.bytes.len();
         self.writer.write_ddl(change, target, shared.now_ms, &mut batch.bytes);
         let value = Some(batch.span_from(start));
         let operation = Operation::Ddl;
-        batch.records.push(Record { event, row, operation, hash, key: None, value, ends_entry: false });
+        batch.records.push(Record { event, row, operation, hash, key, value, ends_entry: false });
         Ok(true)
+    }
+
+    /// The record of a transaction's beginning, or of its end with how many records of which tables it sent; none where
+    /// nobody is told.
+    pub(super) fn boundary(
+        &mut self,
+        job: &Job,
+        boundary: &TxBoundary<'_>,
+        counts: Option<&[(TableName, u64)]>,
+        out: &mut Outlet,
+    ) -> Result<(), Gone> {
+        let Some(topic) = job.format.boundary_topic() else { return Ok(()) };
+        let origin = Origin { table: String::new(), destination: topic.to_owned(), partitions: None };
+        let mut shared = Shared::of_boundary(boundary);
+        let event = shared.event(&Arc::new(origin), out)?;
+        let batch = out.batch();
+        let start = batch.bytes.len();
+        let tables = counts.map(|counts| counts.iter().map(|(table, rows)| TableCount { table, rows: *rows }));
+        let Some(at) = self.writer.write_boundary(boundary.tx, boundary.place, tables, &mut batch.bytes) else {
+            return Ok(());
+        };
+        let (key, value) = (Some(batch.span(start..at)), Some(batch.span_from(at)));
+        let operation = if counts.is_none() { Operation::Begin } else { Operation::Commit };
+        let record = Record { event, row: 0, operation, hash: 0, key, value, ends_entry: counts.is_some() };
+        batch.records.push(record);
+        Ok(())
     }
 
     fn route(&mut self, job: &Job, plan: &TablePlan) -> Result<Arc<Route>, RowsFault> {

@@ -17,30 +17,60 @@ use crate::status::Status;
 
 const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
 
-struct Description;
+const XID: u8 = 16;
+const TABLE_MAP: u8 = 19;
+const GTID: u8 = 33;
 
-impl BlockContext for Description {
+/// What a block repeats.
+#[derive(Default)]
+struct Repeated {
+    transaction: Vec<u8>,
+    maps: Vec<Vec<u8>>,
+}
+
+impl BlockContext for Repeated {
     fn write(&self, out: &mut Vec<u8>) {
-        ContextWriter::begin(out, 0, &format_description("9.7.4"), "mysql-bin.000007");
+        let mut writer = ContextWriter::begin(out, 0, &format_description("9.7.4"), "mysql-bin.000007");
+        if !self.transaction.is_empty() {
+            writer.transaction(flag::NO_CHECKSUM, &self.transaction);
+        }
+        self.maps.iter().for_each(|map| writer.table_map(flag::NO_CHECKSUM, map));
     }
 }
 
-fn block(events: &[Vec<u8>]) -> (RawBlock, Store, tempfile::TempDir) {
+/// A log of these events in blocks of so many.
+fn log(events: &[Vec<u8>], block_events: usize) -> (Vec<RawBlock>, Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
     let options = StoreOptions { ballast_bytes: 0, block_bytes: 1 << 20, ..StoreOptions::default() };
     let store = Store::open(dir.path(), options).expect("a store");
     let mut appender = store.appender().expect("the only one");
-    for event in events {
+    let (mut repeated, mut tx_index) = (Repeated::default(), 0);
+    for (n, event) in events.iter().enumerate() {
+        if n % block_events == 0 {
+            appender.seal();
+        }
         let flags = flag::NO_CHECKSUM;
-        let header = EntryHeader { kind: kind::EVENT, flags, source_pos: 120, ..EntryHeader::default() };
-        appender.append(header, &[event], &Description).expect("room");
+        tx_index = if event[4] == GTID { 0 } else { tx_index + 1 };
+        let header = EntryHeader { kind: kind::EVENT, flags, source_pos: 120, tx_index, ..EntryHeader::default() };
+        appender.append(header, &[event], &repeated).expect("room");
+        match event[4] {
+            TABLE_MAP => repeated.maps.push(event.clone()),
+            GTID => repeated = Repeated { transaction: event.clone(), maps: Vec::new() },
+            XID => {
+                repeated = Repeated::default();
+                appender.commit(Commit { checkpoint: b"c", commit_time_us: 77, forget_prepared: None });
+            }
+            _ => {}
+        }
     }
     appender.commit(Commit { checkpoint: b"c", commit_time_us: 77, forget_prepared: None });
     appender.flush().expect("a disk");
-    match store.reader().read(Seq(1)).expect("readable") {
-        Read::Block(raw) => (raw, store, dir),
-        other => panic!("a block was written, not {other:?}"),
+    let (mut reader, mut blocks, mut next) = (store.reader(), Vec::new(), Seq(1));
+    while let Read::Block(raw) = reader.read(next).expect("readable") {
+        next = raw.last_seq().next();
+        blocks.push(raw);
     }
+    (blocks, store, dir)
 }
 
 struct Encoded {
@@ -55,6 +85,10 @@ fn encode_in(settings: &str, tables: &[&str], scope: Scope, events: &[Vec<u8>]) 
 
 /// `delivery` are lines of the delivery, `settings` of its Kafka section and what may follow it.
 fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>]) -> Encoded {
+    encode_blocks(delivery, settings, scope, events, usize::MAX)
+}
+
+fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>], block_events: usize) -> Encoded {
     let text = format!(
         "name = \"t\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"c\"\n{delivery}\n\
          [delivery.kafka]\nbrokers = \"k\"\n{settings}"
@@ -65,20 +99,26 @@ fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8
     let job = Job {
         selection: Selection::of(&config),
         zone: TimeZone::UTC,
-        format: kafka.format_options(),
+        format: kafka.format_options("t"),
         routing: Routing::kafka(kafka),
         planner: Arc::default(),
         metrics: metrics.clone(),
         status: Status::new().delivery("c"),
     };
-    let (raw, store, _dir) = block(events);
+    let (blocks, store, _dir) = log(events, block_events);
     let encoder = Encoder::new(Arc::new(job), scope, || store.reader());
-    let (to, mut from) = mpsc::channel(1000);
-    let mut outlet = Outlet::new(to, Pool::default());
-    let outcome = encoder.encode(raw, &mut outlet).and_then(|()| Ok(outlet.finish()?));
     let mut batches = Vec::new();
-    while let Ok(batch) = from.try_recv() {
-        batches.push(batch);
+    let mut outcome = Ok(());
+    for raw in blocks {
+        let (to, mut from) = mpsc::channel(1000);
+        let mut outlet = Outlet::new(to, Pool::default());
+        outcome = encoder.encode(raw, &mut outlet).and_then(|()| Ok(outlet.finish()?));
+        while let Ok(batch) = from.try_recv() {
+            batches.push(batch);
+        }
+        if outcome.is_err() {
+            break;
+        }
     }
     Encoded { batches, outcome, metrics }
 }
@@ -324,3 +364,6 @@ fn a_replay_delivers_one_table_up_to_its_end() {
 
 #[path = "objects_tests.rs"]
 mod objects;
+
+#[path = "places_tests.rs"]
+mod places;

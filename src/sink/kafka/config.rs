@@ -9,6 +9,9 @@ use crate::config::objects::check_partition_key;
 use crate::config::{FieldError, FormatName, Secret, Size};
 use crate::format::FormatOptions;
 use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
+use crate::format::debezium_json::{DebeziumOptions, DecimalForm};
+use crate::format::maxwell_json::MaxwellOptions;
+use crate::format::shareplex_json::ShareplexOptions;
 use crate::format::text::{BinaryForm, EnumForm, OnBadText};
 
 /// Settings of a Kafka sink.
@@ -44,12 +47,11 @@ pub struct KafkaConfig {
     /// What an update of a partition key becomes.
     #[serde(default)]
     pub on_key_change: OnKeyChange,
-    /// The record's key.
-    #[serde(default)]
-    pub message_key: MessageKey,
-    /// Whether a delete is followed by a null value; asks for `message_key = "primary_key"`.
-    #[serde(default)]
-    pub tombstones: bool,
+    /// The record's key; as is usual with the format when it is not set.
+    pub message_key: Option<MessageKey>,
+    /// Whether a delete is followed by a null value, which asks for `message_key = "primary_key"`; as is usual with the
+    /// format when it is not set.
+    pub tombstones: Option<bool>,
     /// Which of the `relay.*` headers records carry.
     #[serde(default)]
     pub headers: Headers,
@@ -101,6 +103,24 @@ pub struct KafkaConfig {
     /// The `type` of rows of the initial copy.
     #[serde(default)]
     pub canal_snapshot_type: SnapshotType,
+    /// Shareplex: most rows of a transaction that are counted before its first one leaves.
+    #[serde(default = "default_shareplex_tx_buffer_rows")]
+    pub shareplex_tx_buffer_rows: u64,
+    /// Debezium: whether each record carries its schema.
+    #[serde(default)]
+    pub schema: bool,
+    /// Debezium: how DECIMAL is written.
+    #[serde(default)]
+    pub decimal: DecimalForm,
+    /// Debezium: the server's name; the task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Debezium: whether rows say where in their transaction they stand.
+    #[serde(default)]
+    pub transaction_block: bool,
+    /// Debezium: topic of the beginnings and ends of transactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_topic: Option<String>,
     /// What happens with text that does not decode in its column's character set.
     #[serde(default)]
     pub on_bad_text: OnBadText,
@@ -350,6 +370,10 @@ fn default_ddl_topic() -> String {
     "data".to_owned()
 }
 
+fn default_shareplex_tx_buffer_rows() -> u64 {
+    ShareplexOptions::default().shareplex_tx_buffer_rows
+}
+
 fn default_canal_rows_per_message() -> u32 {
     1
 }
@@ -363,10 +387,47 @@ fn default_max_record_bytes() -> Size {
 }
 
 impl KafkaConfig {
-    /// The settings of the format.
-    pub fn format_options(&self) -> FormatOptions {
+    /// Fills in what depends on other settings.
+    pub fn settle(&mut self) {
+        let debezium = self.format == FormatName::DebeziumJson;
+        let key = if debezium { MessageKey::PrimaryKey } else { MessageKey::None };
+        let key = self.message_key.get_or_insert(key);
+        self.tombstones.get_or_insert(debezium && *key == MessageKey::PrimaryKey);
+    }
+
+    /// The record's key.
+    pub fn message_key(&self) -> &MessageKey {
+        self.message_key.as_ref().unwrap_or(&MessageKey::None)
+    }
+
+    /// Whether a delete is followed by a null value.
+    pub fn tombstones(&self) -> bool {
+        self.tombstones.unwrap_or(false)
+    }
+
+    /// The settings of the format; `task` is the relay's name.
+    pub fn format_options(&self, task: &str) -> FormatOptions {
+        let (on_bad_text, emit_hidden_row_id) = (self.on_bad_text, self.emit_hidden_row_id);
         match self.format {
             FormatName::CanalJson => FormatOptions::CanalJson(self.canal_options()),
+            FormatName::ShareplexJson => FormatOptions::ShareplexJson(ShareplexOptions {
+                shareplex_tx_buffer_rows: self.shareplex_tx_buffer_rows,
+                on_bad_text,
+                emit_hidden_row_id,
+            }),
+            FormatName::MaxwellJson => FormatOptions::MaxwellJson(MaxwellOptions { on_bad_text, emit_hidden_row_id }),
+            FormatName::DebeziumJson => FormatOptions::DebeziumJson(
+                DebeziumOptions {
+                    schema: self.schema,
+                    decimal: self.decimal,
+                    server_name: self.server_name.clone(),
+                    transaction_block: self.transaction_block,
+                    transaction_topic: self.transaction_topic.clone(),
+                    on_bad_text,
+                    emit_hidden_row_id,
+                },
+                task.to_owned(),
+            ),
         }
     }
 
@@ -400,20 +461,23 @@ impl KafkaConfig {
         if self.canal_rows_per_message == 0 {
             return Err(FieldError::new("canal_rows_per_message", "it is 0; a message holds one row at least"));
         }
-        if self.canal_rows_per_message > 1 && !matches!(self.message_key, MessageKey::None | MessageKey::Table) {
+        if self.canal_rows_per_message > 1 && !matches!(self.message_key(), MessageKey::None | MessageKey::Table) {
             let reason = "a message of several rows has no key of one row: set message_key to \"none\" or \"table\"";
             return Err(FieldError::new("canal_rows_per_message", reason));
         }
-        if self.partition == Partition::Murmur2 && self.message_key == MessageKey::None {
+        if self.partition == Partition::Murmur2 && *self.message_key() == MessageKey::None {
             return Err(FieldError::new("partition", "murmur2 hashes the message key: set message_key"));
         }
         check_partition_key(self.partition_key.as_deref(), self.partition)?;
+        if let Some(topic) = &self.transaction_topic {
+            super::topics::check_name(topic).map_err(|reason| FieldError::new("transaction_topic", reason))?;
+        }
         if self.partitions == Some(0) {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
         }
         super::settings::check_passthrough(&self.librdkafka)?;
         super::settings::check_record_limit(self.max_record_bytes)?;
-        if self.tombstones && self.message_key != MessageKey::PrimaryKey {
+        if self.tombstones() && *self.message_key() != MessageKey::PrimaryKey {
             return Err(FieldError::new("tombstones", "a tombstone needs a key: set message_key = \"primary_key\""));
         }
         let sasl = matches!(self.security, Security::SaslPlaintext | Security::SaslSsl);

@@ -12,7 +12,6 @@ use super::settings::{BATCH_BYTES, RECORD_OVERHEAD_BYTES};
 use super::topics::{self, Kept, Width};
 use super::window::{PLACES, Window};
 use super::{Share, outcome};
-use crate::config::FormatName;
 use crate::sink::{Batch, Event, Opening, Origin, Place, Progress, Record, SinkError};
 
 /// How long one question to the cluster may take before it counts as unreachable.
@@ -59,9 +58,7 @@ impl Writer {
             wanted: config.headers,
             source: source.to_owned(),
             epoch: opening.epoch.to_string(),
-            format: match config.format {
-                FormatName::CanalJson => "canal-json",
-            },
+            format: config.format.as_str(),
         };
         Ok(Self {
             limits: Limits::connect(config, &cursor),
