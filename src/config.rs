@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use delivery::{Delivery, FileConfig, FormatName, Retry, STANDARD_OUTPUT, SinkConfig, Window};
+pub use delivery::{Delivery, FileConfig, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
 pub use source::{Resume, Source, SourceStart, Tls, TlsMode, parse_zone};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
 use super::{Environment, FieldError, LaggingCursor, Retention, Span, check_name, find_secret};
+use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
 use crate::sink::kafka::config::{KafkaConfig, Partition};
@@ -82,36 +83,6 @@ pub struct FileConfig {
     /// Format of a line.
     #[serde(default)]
     pub format: FormatName,
-}
-
-/// The formats a sink can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum FormatName {
-    /// Canal JSON.
-    #[default]
-    #[serde(rename = "canal-json")]
-    CanalJson,
-    /// Shareplex JSON, as DTS writes it.
-    #[serde(rename = "shareplex-json")]
-    ShareplexJson,
-    /// Debezium JSON.
-    #[serde(rename = "debezium-json")]
-    DebeziumJson,
-    /// Maxwell JSON.
-    #[serde(rename = "maxwell-json")]
-    MaxwellJson,
-}
-
-impl FormatName {
-    /// The name in the config, and in the header `relay.format`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CanalJson => "canal-json",
-            Self::ShareplexJson => "shareplex-json",
-            Self::DebeziumJson => "debezium-json",
-            Self::MaxwellJson => "maxwell-json",
-        }
-    }
 }
 
 /// For how long failures are retried: connection failures, and all others.

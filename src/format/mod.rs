@@ -32,15 +32,45 @@ mod wkt;
 pub mod zone;
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::change::{DdlChange, EventPlace, RowChange, RowsChange, TxInfo};
-use crate::config::FormatName;
 use canal_json::{CanalJson, CanalOptions, DdlTarget};
 use debezium_json::{DebeziumJson, DebeziumOptions, TableCount};
 use key::{KeyColumns, Side};
 use maxwell_json::{MaxwellJson, MaxwellOptions};
 use shareplex_json::{ShareplexJson, ShareplexOptions};
 use text::{FormatError, Renderer};
+
+/// The formats a sink can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum FormatName {
+    /// Canal JSON.
+    #[default]
+    #[serde(rename = "canal-json")]
+    CanalJson,
+    /// Shareplex JSON, as DTS writes it.
+    #[serde(rename = "shareplex-json")]
+    ShareplexJson,
+    /// Debezium JSON.
+    #[serde(rename = "debezium-json")]
+    DebeziumJson,
+    /// Maxwell JSON.
+    #[serde(rename = "maxwell-json")]
+    MaxwellJson,
+}
+
+impl FormatName {
+    /// The name in the config, and in the header `relay.format`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CanalJson => "canal-json",
+            Self::ShareplexJson => "shareplex-json",
+            Self::DebeziumJson => "debezium-json",
+            Self::MaxwellJson => "maxwell-json",
+        }
+    }
+}
 
 /// A format with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

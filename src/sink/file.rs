@@ -282,8 +282,8 @@ fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FormatName;
     use crate::failure::Class;
+    use crate::format::FormatName;
     use crate::sink::batch::tests::batch;
     use crate::sink::conformance::{Destination, conformance};
 

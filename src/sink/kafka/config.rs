@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::objects::check_partition_key;
-use crate::config::{FieldError, FormatName, Secret, Size};
-use crate::format::FormatOptions;
+use crate::config::{FieldError, Secret, Size};
 use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
 use crate::format::debezium_json::{DebeziumOptions, DecimalForm};
 use crate::format::maxwell_json::MaxwellOptions;
 use crate::format::shareplex_json::ShareplexOptions;
 use crate::format::text::{BinaryForm, EnumForm, OnBadText};
+use crate::format::{FormatName, FormatOptions};
 
 /// Settings of a Kafka sink.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
