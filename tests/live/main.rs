@@ -21,6 +21,7 @@ mod outage;
 mod parked;
 mod pipeline;
 mod purged;
+mod readers;
 mod reload;
 mod servers;
 mod source;

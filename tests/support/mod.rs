@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod kafka;
 pub mod log;
 pub mod proxy;
+pub mod readers;
 pub mod servers;
 pub mod sql;
 
