@@ -164,7 +164,7 @@ fn write_source(connector: Connector, out: &mut Vec<u8>) {
 /// The literal type, and what stands between `optional` and `field`: the semantic type with its parameters.
 fn write_field(column: &Column, decimals: DecimalForm, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":");
-    write_string(literal(column.kind, decimals), out);
+    write_string(literal(column, decimals), out);
     match column.kind {
         ColumnType::Geometry { .. } => out.extend_from_slice(
             concat!(
@@ -188,8 +188,8 @@ fn write_field(column: &Column, decimals: DecimalForm, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn literal(kind: ColumnType, decimals: DecimalForm) -> &'static str {
-    match kind {
+fn literal(column: &Column, decimals: DecimalForm) -> &'static str {
+    match column.kind {
         ColumnType::TinyInt { .. } | ColumnType::SmallInt { unsigned: false } => "int16",
         ColumnType::SmallInt { unsigned: true }
         | ColumnType::MediumInt { .. }
@@ -200,6 +200,8 @@ fn literal(kind: ColumnType, decimals: DecimalForm) -> &'static str {
         | ColumnType::BigInt { .. }
         | ColumnType::Time { .. }
         | ColumnType::DateTime { .. } => "int64",
+        // FLOAT(M,D), as documented; only a schema version tells it.
+        ColumnType::Float { .. } if column.declared.contains(',') => "double",
         ColumnType::Float { .. } => "float",
         ColumnType::Double { .. } => "double",
         ColumnType::Decimal { .. } => match decimals {

@@ -238,6 +238,14 @@ fn hidden_row_ids_and_settings() {
     assert!(toml::from_str::<MaxwellOptions>("emit_hidden = true").is_err());
 }
 
+#[test]
+fn columns_that_a_delivery_leaves_out_are_nowhere() {
+    let mut scene = Scene::new(31, &columns(), &[row(1, Some("a")), row(1, Some("b"))]);
+    scene.plan = scene.plan.derive(|plan| plan.columns[1].dropped = true);
+    let message = json(&one(&scene));
+    assert_eq!((&message["data"], &message["old"]), (&object!({"id": 1, "doc": null}), &object!({})));
+}
+
 /// Random updates, read back and compared with what they were made of.
 #[test]
 fn random_rows_come_back() {

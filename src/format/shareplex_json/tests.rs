@@ -197,6 +197,16 @@ fn hidden_row_ids_and_settings() {
     assert!(toml::from_str::<ShareplexOptions>("shareplex_tx_rows = 10").is_err());
 }
 
+#[test]
+fn columns_that_a_delivery_leaves_out_are_nowhere() {
+    let columns = [int("id", 3, false).key(), varchar("secret", 8, UTF8MB4, 4)];
+    let images = [image(&[le(1, 4), text("x")]), image(&[le(2, 4), text("y")])];
+    let mut scene = Scene::new(31, &columns, &images);
+    scene.plan = scene.plan.derive(|plan| plan.columns[1].dropped = true);
+    let message = json(&one(&scene, 1));
+    assert_eq!((&message["data"], &message["key"]), (&object!({"id": "2"}), &object!({"id": "1"})));
+}
+
 /// Values are those of Canal JSON, whose own tests hold them against samples.
 #[test]
 fn random_rows_have_the_values_of_canal_json() {

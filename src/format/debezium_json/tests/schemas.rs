@@ -153,3 +153,27 @@ fn every_column_has_its_documented_types() {
         assert_eq!(field, object!({"type": literal, "optional": true, "field": "dec"}));
     }
 }
+
+#[test]
+fn a_float_of_declared_digits_is_a_double() {
+    let float = Col { unsigned: Some(false), ..col("f", 4, &[4]) };
+    let mut scene = Scene::new(30, &[float], &[image(&[Some(2.5f32.to_le_bytes().to_vec())])]);
+    let options = DebeziumOptions { schema: true, ..DebeziumOptions::default() };
+    let literal = |scene: &Scene| json(&one(scene, &options))["schema"]["fields"][1]["fields"][0]["type"].clone();
+    assert_eq!(literal(&scene), "float");
+    scene.plan = scene.plan.derive(|plan| plan.columns[0].declared = "float(7,3)".into());
+    assert_eq!(literal(&scene), "double");
+}
+
+#[test]
+fn columns_that_a_delivery_leaves_out_are_in_neither_part() {
+    let mut scene = Scene::new(
+        31,
+        &[int("id", 3, false).key(), varchar("secret", 8, UTF8MB4, 4)],
+        &[image(&[le(1, 4), text("x")]), image(&[le(1, 4), text("y")])],
+    );
+    scene.plan = scene.plan.derive(|plan| plan.columns[1].dropped = true);
+    let record = one(&scene, &DebeziumOptions { schema: true, ..DebeziumOptions::default() });
+    assert!(!record.contains("secret"), "{record}");
+    assert_eq!(json(&record)["payload"]["after"], object!({"id": 1}));
+}
