@@ -128,6 +128,7 @@ async fn deliver(store: &Store, name: &str, workers: usize, sink: &str) -> Done 
         zone: jiff::tz::TimeZone::UTC,
         budget: Budget::default(),
         config: Arc::new(config.deliveries[0].clone()),
+        throttle: tokio::sync::watch::channel(relay::config::Throttle::default()).1,
         store: store.clone(),
         status: Status::new().delivery(name),
         metrics: metrics.clone(),

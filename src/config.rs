@@ -7,6 +7,7 @@ mod log;
 pub mod objects;
 mod secret;
 mod source;
+mod throttle;
 mod units;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use delivery::{Delivery, FileConfig, Retry, STANDARD_OUTPUT, SinkConfig, Win
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
 pub use source::{Resume, Source, SourceStart, Tls, TlsMode, parse_zone};
+pub use throttle::Throttle;
 pub use units::{Size, Span};
 
 use document::{Document, line_at};

@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 type Labels = Vec<(&'static str, String)>;
 type CounterFamily = Family<Labels, Counter>;
+type SecondsFamily = Family<Labels, Counter<f64, AtomicU64>>;
 type IntFamily = Family<Labels, Gauge>;
 type FloatFamily = Family<Labels, Gauge<f64, AtomicU64>>;
 type HistogramFamily = Family<Labels, Histogram, fn() -> Histogram>;
@@ -54,6 +55,8 @@ pub struct DeliveryMetrics {
     pub parked_rows: Counter,
     /// Texts with bytes that their character set does not have, replaced on the way; also of what is sent again.
     pub bad_text: Counter,
+    /// Seconds waited because of the throttle.
+    pub throttled: Counter<f64, AtomicU64>,
     /// Lives of the delivery that ended in a failure.
     pub failures: Counter,
     /// From the source's commit until the sink's ack, in seconds.
@@ -71,6 +74,10 @@ pub struct Gauges {
     pub lag_entries: IntFamily,
     /// Until undelivered data would leave log and source; absent while nothing grows.
     pub headroom_seconds: FloatFamily,
+    /// What a delivery may write a second, where it is limited: rows, and bytes.
+    pub throttle_rows: FloatFamily,
+    /// See `throttle_rows`.
+    pub throttle_bytes: FloatFamily,
     /// Last seq acknowledged.
     pub acked_seq: IntFamily,
     /// Tables parked.
@@ -111,6 +118,7 @@ struct DeliveryFamilies {
     resent: CounterFamily,
     parked_rows: CounterFamily,
     bad_text: CounterFamily,
+    throttled: SecondsFamily,
     failures: CounterFamily,
     latency: HistogramFamily,
 }
@@ -155,6 +163,7 @@ impl Metrics {
             resent: f.resent.get_or_create(&label).clone(),
             parked_rows: f.parked_rows.get_or_create(&label).clone(),
             bad_text: f.bad_text.get_or_create(&label).clone(),
+            throttled: f.throttled.get_or_create(&label).clone(),
             failures: f.failures.get_or_create(&label).clone(),
             latency: f.latency.get_or_create(&label).clone(),
         }
@@ -204,6 +213,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
         resent: Family::default(),
         parked_rows: Family::default(),
         bad_text: Family::default(),
+        throttled: Family::default(),
         failures: Family::default(),
         latency: Family::new_with_constructor(latency_histogram),
     };
@@ -219,6 +229,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
         "Texts of which bytes were replaced, because their character set lacks them",
         f.bad_text.clone(),
     );
+    r.register_with_unit("throttled", "Waited because of the throttle", Unit::Seconds, f.throttled.clone());
     r.register("failures", "Failures that ended a life of a delivery", f.failures.clone());
     let help = "From the source's commit until the sink's ack";
     r.register_with_unit("latency", help, Unit::Seconds, f.latency.clone());
@@ -233,6 +244,10 @@ fn register_gauges(r: &mut Registry) -> Gauges {
     r.register("lag_entries", "Visible entries a cursor has not acknowledged", g.lag_entries.clone());
     let help = "Until undelivered data would leave log and source";
     r.register_with_unit("headroom", help, Unit::Seconds, g.headroom_seconds.clone());
+    let help = "Rows a second that a delivery may write, where that is limited";
+    r.register("throttle_rows_per_second", help, g.throttle_rows.clone());
+    let help = "Bytes a second that a delivery may write, where that is limited";
+    r.register("throttle_bytes_per_second", help, g.throttle_bytes.clone());
     r.register("acked_seq", "Last seq a cursor acknowledged", g.acked_seq.clone());
     r.register("parked_tables", "Tables parked on a cursor", g.parked_tables.clone());
     r.register("cursor_lost", "1 when a cursor's next entry is gone", g.cursor_lost.clone());

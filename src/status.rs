@@ -14,6 +14,10 @@ use crate::failure::Class;
 /// How long a confirmation that everything has arrived stays one.
 pub const CONFIRMATION_AGE_MAX: Duration = Duration::from_secs(15);
 
+/// How long a delivery counts as throttled after a wait: it waits between any two of its steps, and a look from outside
+/// must not depend on the moment.
+const THROTTLED_AFTER: Duration = Duration::from_secs(1);
+
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -315,6 +319,8 @@ struct DeliveryCell {
     read_seq: AtomicU64,
     in_flight_records: AtomicU64,
     in_flight_bytes: AtomicU64,
+    /// Until when it counts as held to its throttle.
+    throttled_until: Mutex<Option<Instant>>,
     /// Whether the sink's own settings say something that status should repeat.
     notice: Mutex<Option<String>>,
     configured: AtomicBool,
@@ -329,6 +335,7 @@ impl DeliveryHandle {
             read_seq: AtomicU64::new(0),
             in_flight_records: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
+            throttled_until: Mutex::new(None),
             notice: Mutex::new(None),
             configured: AtomicBool::new(true),
         }))
@@ -378,6 +385,16 @@ impl DeliveryHandle {
     /// What is in flight: records and bytes.
     pub fn in_flight(&self) -> (u64, u64) {
         (self.0.in_flight_records.load(Ordering::Relaxed), self.0.in_flight_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Says that it waits so long because of its throttle.
+    pub fn set_throttled_for(&self, wait: Duration) {
+        *lock(&self.0.throttled_until) = Some(Instant::now() + wait + THROTTLED_AFTER);
+    }
+
+    /// Whether it waits because of its throttle, or did just now.
+    pub fn is_throttled(&self) -> bool {
+        lock(&self.0.throttled_until).is_some_and(|until| Instant::now() < until)
     }
 
     /// Says something the operator should know though nothing is held up, such as a topic that has grown.

@@ -10,6 +10,7 @@ use relay_store::{CursorState, Lagging};
 use serde::{Deserialize, Serialize};
 
 use super::ApiError;
+use crate::config::Throttle;
 use crate::delivery::park::table_of;
 use crate::log::address::Address;
 use crate::run::{Daemon, Reset, gauges};
@@ -59,6 +60,11 @@ pub struct CursorView {
     /// What an operator should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// What its delivery may write a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
+    /// Whether that holds it up at the moment.
+    pub throttled: bool,
     /// Records handed to the sink and not acknowledged.
     pub in_flight_records: u64,
     /// Their bytes.
@@ -117,6 +123,8 @@ pub fn view(cursor: &CursorState, visible_seq: u64) -> CursorView {
             .collect(),
         problem: None,
         notice: None,
+        throttle: None,
+        throttled: false,
         in_flight_records: 0,
         in_flight_bytes: 0,
     }
@@ -145,9 +153,13 @@ pub(super) async fn views(daemon: &Arc<Daemon>) -> Vec<CursorView> {
                 view.since_ms = Some(delivery.task().since_ms());
                 view.problem = delivery.task().problem();
                 view.notice = delivery.notice();
+                view.throttled = delivery.is_throttled();
                 (view.in_flight_records, view.in_flight_bytes) = delivery.in_flight();
             }
-            view.sink = config.deliveries.iter().find(|d| d.name == cursor.name).map(|d| d.kind.name());
+            if let Some(delivery) = config.deliveries.iter().find(|d| d.name == cursor.name) {
+                view.sink = Some(delivery.kind.name());
+                view.throttle = Some(delivery.throttle);
+            }
             view
         })
         .collect()

@@ -100,6 +100,7 @@ pub(super) async fn reload(State(daemon): State<Arc<Daemon>>) -> Result<Json<Val
     Ok(Json(json!({
         "added": names(&plan.add),
         "changed": names(&plan.change),
+        "tuned": names(&plan.tune),
         "removed": plan.remove,
         "capture": plan.capture,
         "retention": plan.retention,

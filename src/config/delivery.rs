@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
-use super::{Environment, FieldError, LaggingCursor, Retention, Span, check_name, find_secret};
+use super::{Environment, FieldError, LaggingCursor, Retention, Span, Throttle, check_name, find_secret};
 use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
@@ -39,6 +39,8 @@ pub struct Delivery {
     pub retry: Retry,
     /// Whether it tries again every 60 s after the retry window ended.
     pub auto_resume: bool,
+    /// How much it may write a second.
+    pub throttle: Throttle,
     /// Blocks decoded and encoded at the same time; they are delivered in order all the same.
     pub workers: usize,
     /// Where the changes go.
@@ -184,6 +186,8 @@ pub(super) struct Raw {
     #[serde(default)]
     retry: RawRetry,
     auto_resume: Option<bool>,
+    #[serde(default)]
+    throttle: Throttle,
     workers: Option<usize>,
     kafka: Option<Box<KafkaConfig>>,
     file: Option<FileConfig>,
@@ -195,6 +199,7 @@ impl Raw {
         let tables = TablePatterns::parse(&self.tables).map_err(|e| FieldError::new("tables", e.to_string()))?;
         let workers = self.workers.unwrap_or(DEFAULT_WORKERS);
         super::within("workers", workers, 1, WORKERS_MAX)?;
+        self.throttle.validate().map_err(|e| e.within("throttle"))?;
         let kind = match (self.kafka, self.file) {
             (Some(mut kafka), None) => {
                 let variable = format!("RELAY_DELIVERY_{}_PASSWORD", variable_part(&self.name));
@@ -235,6 +240,7 @@ impl Raw {
             lagging_cursor: self.lagging_cursor.unwrap_or(log.lagging_cursor),
             retry: self.retry.resolve()?,
             auto_resume: self.auto_resume.unwrap_or(true),
+            throttle: self.throttle,
             workers,
             kind,
         })
@@ -244,6 +250,11 @@ impl Raw {
 const DEFAULT_WORKERS: usize = 2;
 
 impl Delivery {
+    /// Whether another config of this delivery differs at most in what a running one takes over as it goes.
+    pub fn differs_in_tuning_only(&self, other: &Self) -> bool {
+        Self { throttle: other.throttle, ..self.clone() } == *other
+    }
+
     /// What runs when the file names no delivery: everything, as JSON lines on standard output.
     pub(super) fn standard_output(log: &Retention) -> Self {
         Self {
@@ -255,6 +266,7 @@ impl Delivery {
             lagging_cursor: log.lagging_cursor,
             retry: Retry::default(),
             auto_resume: true,
+            throttle: Throttle::default(),
             workers: DEFAULT_WORKERS,
             kind: SinkConfig::File(FileConfig { path: PathBuf::from("-"), format: FormatName::CanalJson }),
         }

@@ -137,6 +137,18 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
             "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", partition = \"table\", partition_key = [\"x\"] }",
             &["relay.toml:5: delivery[0].kafka.partition_key", "partition = \"key\""],
         ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\nthrottle = { mbps = -1 }",
+            &["relay.toml:6: delivery[0].throttle.mbps", "neither 0"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\nthrottle = { snapshot_mbps = nan }",
+            &["relay.toml:6: delivery[0].throttle.snapshot_mbps", "neither 0"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\nthrottle = { rps = 2000000000 }",
+            &["relay.toml:6: delivery[0].throttle.rps", "outside 0 to"],
+        ),
         ("tables = [\"orders\"]", &["relay.toml:3: source.tables", "\"orders\"", "no dot"]),
         ("start = \"seq:4\"", &["relay.toml:3: source.start", "our own log"]),
         ("start = \"yesterday\"", &["relay.toml:3: source.start", "is no address"]),

@@ -8,6 +8,7 @@
 //! | `select` | which tables and operations, under which names |
 //! | `encode`, `route` | a block to records: which topic, which partition, which key |
 //! | `pipeline`, `outlet` | reading ahead, parallel encoding in the order of the log |
+//! | `throttle`, `parts` | how much it may write a second; cutting batches for it |
 //! | `ledger` | what is in flight, and what an ack settles |
 //! | `start` | where a new cursor begins |
 //!
@@ -18,6 +19,7 @@ mod error;
 mod ledger;
 mod outlet;
 pub mod park;
+mod parts;
 mod pipeline;
 pub(crate) mod route;
 pub(crate) mod select;
@@ -25,6 +27,7 @@ mod session;
 mod start;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -32,6 +35,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use relay_store::{CursorState, Store};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use error::DeliveryError;
@@ -44,7 +48,7 @@ use select::Selection;
 use session::{End, Session, Work};
 
 use crate::change::plan::Planner;
-use crate::config::{Delivery, SinkConfig};
+use crate::config::{Delivery, SinkConfig, Throttle};
 use crate::format::FormatOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::sink::Sink;
@@ -67,6 +71,8 @@ pub struct DeliveryContext {
     pub budget: Budget,
     /// Its settings.
     pub config: Arc<Delivery>,
+    /// How much it may write a second; changes while it runs.
+    pub throttle: watch::Receiver<Throttle>,
     /// The log.
     pub store: Store,
     /// Where it says how it is.

@@ -11,10 +11,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ledger::Ledger;
 use super::park::{self, Release, Scope, TableFault};
+use super::parts::Parts;
 use super::pipeline::{Encode, Pipeline, Range, Step};
+use super::throttle::Throttle;
 use super::{DeliveryContext, DeliveryError};
 use crate::config::Window;
-use crate::sink::{Ack, Opening, Progress, Sink, SinkError};
+use crate::sink::{Ack, Batch, Opening, Progress, Sink, SinkError};
 use crate::status::{Problem, State, now_ms, now_us};
 
 /// How often the cursor is moved, and looked at for a reset, a pause or a release.
@@ -172,21 +174,18 @@ impl<'a> Session<'a> {
             progress: self.progress.clone(),
         })
         .await?;
-        self.context.status.set_state(State::Running);
+        let (status, metrics) = (&self.context.status, &self.context.metrics);
+        status.set_state(State::Running);
+        let mut throttle = Throttle::new(self.context.throttle.clone());
         loop {
             match pipeline.next().await? {
                 Step::Batch(batch) => {
-                    let before = self.given.fetch_max(batch.last.0, Ordering::Relaxed);
-                    if batch.last.0 <= before {
-                        self.context.metrics.resent.inc_by(batch.records.len() as u64);
+                    let mut parts = Parts::new(batch);
+                    while let Some(part) = throttle.next(&mut parts, status, metrics).await {
+                        self.hand_over(sink, &part).await?;
+                        pipeline.recycle(part);
                     }
-                    if lock(&self.ledger).add(&batch) {
-                        self.owing.notify_one();
-                    }
-                    let ack = sink.deliver(&batch).await?;
-                    self.note(ack);
-                    self.context.status.set_read(batch.last.0);
-                    pipeline.recycle(batch);
+                    pipeline.recycle(parts.into_batch());
                 }
                 Step::Faults(faults) => return Ok(Pumped::Faults(faults)),
                 Step::End => {
@@ -195,6 +194,20 @@ impl<'a> Session<'a> {
                 }
             }
         }
+    }
+
+    async fn hand_over<S: Sink>(&self, sink: &mut S, batch: &Batch) -> Result<(), DeliveryError> {
+        let before = self.given.fetch_max(batch.last.0, Ordering::Relaxed);
+        if batch.last.0 <= before {
+            self.context.metrics.resent.inc_by(batch.records.len() as u64);
+        }
+        if lock(&self.ledger).add(batch) {
+            self.owing.notify_one();
+        }
+        let ack = sink.deliver(batch).await?;
+        self.note(ack);
+        self.context.status.set_read(batch.last.0);
+        Ok(())
     }
 
     async fn acked_up_to(&self, newest: Option<Seq>) {

@@ -1,5 +1,6 @@
 //! Deliveries over a real store, with an encoder of text entries and sinks that fail on purpose.
 
+mod throttled;
 mod window;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use relay_store::{Appender, Commit, EntryHeader, RawBlock, Seq, Store, StoreOptions};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +19,7 @@ use super::park::{self, Admission, Scope, TableFault};
 use super::pipeline::EncodeError;
 use super::{DeliveryContext, DeliveryError, Encode, deliver};
 use crate::change::schema::TableName;
-use crate::config::Config;
+use crate::config::{Config, Throttle};
 use crate::failure::{Class, Failure as _};
 use crate::metrics::Metrics;
 use crate::sink::faults::{Fault, Faults, FaultySink};
@@ -94,6 +96,7 @@ struct Lab {
     status: Status,
     workers: usize,
     auto_resume: bool,
+    throttle: watch::Sender<Throttle>,
     running: Option<(CancellationToken, JoinHandle<Result<(), DeliveryError>>)>,
     _dir: tempfile::TempDir,
 }
@@ -118,6 +121,7 @@ impl Lab {
             status: Status::new(),
             workers: 2,
             auto_resume: true,
+            throttle: watch::Sender::new(Throttle::default()),
             running: None,
             _dir: dir,
         }
@@ -147,6 +151,7 @@ impl Lab {
             zone: jiff::tz::TimeZone::UTC,
             budget: crate::sink::kafka::Budget::default(),
             config: Arc::new(config.deliveries[0].clone()),
+            throttle: self.throttle.subscribe(),
             store: self.store.clone(),
             status: self.status.delivery("c"),
             metrics: Metrics::new("t", "").delivery("c"),

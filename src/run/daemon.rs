@@ -199,6 +199,9 @@ impl Daemon {
         for name in &plan.remove {
             self.deliveries.stop(name).await;
         }
+        for delivery in &plan.tune {
+            self.deliveries.tune(delivery).await;
+        }
         for delivery in plan.change.iter().chain(&plan.add) {
             self.deliveries.stop(&delivery.name).await;
             self.deliveries.start(delivery.clone()).await;

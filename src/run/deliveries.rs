@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_store::{CursorOptions, Store};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::zone::Zone;
 use super::{STOP_MAX, store_lagging};
-use crate::config::{Config, Delivery};
+use crate::config::{Config, Delivery, Throttle};
 use crate::delivery::{self, DeliveryContext};
 use crate::failure::{Class, Failure};
 use crate::log::resolve::ResolveError;
@@ -36,6 +36,7 @@ pub(super) struct Deliveries {
 struct Running {
     control: Control,
     stop: CancellationToken,
+    throttle: watch::Sender<Throttle>,
     task: JoinHandle<()>,
 }
 
@@ -101,13 +102,15 @@ impl Deliveries {
         let control = Control::new(config.paused || cursor_paused);
         let stop = CancellationToken::new();
         let name = config.name.clone();
-        let task = tokio::spawn(self.life(config, control.clone(), stop.clone()));
-        self.running.lock().await.insert(name, Running { control, stop, task });
+        let (throttle, limits) = watch::channel(config.throttle);
+        let task = tokio::spawn(self.life(config, limits, control.clone(), stop.clone()));
+        self.running.lock().await.insert(name, Running { control, stop, throttle, task });
     }
 
     fn life(
         &self,
         config: Arc<Delivery>,
+        throttle: watch::Receiver<Throttle>,
         control: Control,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
@@ -129,6 +132,7 @@ impl Deliveries {
                         zone: zone.clone(),
                         budget: budget.clone(),
                         config: Arc::clone(&config),
+                        throttle: throttle.clone(),
                         store: store.clone(),
                         status: handle.clone(),
                         metrics: metrics.clone(),
@@ -172,6 +176,13 @@ impl Deliveries {
         }
     }
 
+    /// Takes over what a running delivery need not begin anew for.
+    pub(super) async fn tune(&self, config: &Delivery) {
+        if let Some(running) = self.running.lock().await.get(&config.name) {
+            running.throttle.send_replace(config.throttle);
+        }
+    }
+
     pub(super) async fn restart(&self, name: &str) {
         if let Some(running) = self.running.lock().await.get(name) {
             running.control.restart();
@@ -197,6 +208,7 @@ struct Life {
     zone: Zone,
     budget: Budget,
     config: Arc<Delivery>,
+    throttle: watch::Receiver<Throttle>,
     store: Store,
     status: DeliveryHandle,
     metrics: DeliveryMetrics,
@@ -218,6 +230,7 @@ impl Life {
             zone,
             budget: self.budget,
             config: self.config,
+            throttle: self.throttle,
             store: self.store,
             status: self.status,
             metrics: self.metrics,

@@ -145,8 +145,17 @@ pub async fn set(daemon: &Arc<Daemon>) {
     for family in [&g.state, &g.lag_entries, &g.acked_seq, &g.parked_tables, &g.cursor_lost, &g.position] {
         family.clear();
     }
-    g.lag_seconds.clear();
-    g.headroom_seconds.clear();
+    for family in [&g.lag_seconds, &g.headroom_seconds, &g.throttle_rows, &g.throttle_bytes] {
+        family.clear();
+    }
+    for delivery in &daemon.config().deliveries {
+        let throttle = delivery.throttle;
+        for (family, rate) in [(&g.throttle_rows, throttle.rps as f64), (&g.throttle_bytes, throttle.mbps * 1e6)] {
+            if rate > 0.0 {
+                family.get_or_create(&label(&delivery.name)).set(rate);
+            }
+        }
+    }
     for cursor in daemon.store().cursors().list() {
         let label = label(&cursor.name);
         g.acked_seq.get_or_create(&label).set(cursor.acked.0 as i64);

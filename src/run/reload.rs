@@ -14,6 +14,8 @@ pub struct Plan {
     pub remove: Vec<String>,
     /// Deliveries whose settings differ: they drain and go on from their cursors.
     pub change: Vec<Delivery>,
+    /// Deliveries of which only the throttle differs: they take it over as they run.
+    pub tune: Vec<Delivery>,
     /// Deliveries that are new.
     pub add: Vec<Delivery>,
     /// Whether capture begins a new life with other settings.
@@ -36,6 +38,7 @@ impl fmt::Display for Plan {
         let parts = [
             ("added", names(&self.add)),
             ("changed", names(&self.change)),
+            ("tuned", names(&self.tune)),
             ("removed", self.remove.join(", ")),
             ("capture", if self.capture { "settings".to_owned() } else { String::new() }),
             ("log", if self.retention { "retention".to_owned() } else { String::new() }),
@@ -97,8 +100,9 @@ pub fn plan(old: &Config, new: &Config) -> Result<Plan, RestartNeeded> {
     for delivery in &new.deliveries {
         match find(&old.deliveries, &delivery.name) {
             None => plan.add.push(delivery.clone()),
-            Some(before) if before != *delivery => plan.change.push(delivery.clone()),
-            Some(_) => {}
+            Some(before) if before == *delivery => {}
+            Some(before) if before.differs_in_tuning_only(delivery) => plan.tune.push(delivery.clone()),
+            Some(_) => plan.change.push(delivery.clone()),
         }
     }
     Ok(plan)
@@ -128,6 +132,17 @@ mod tests {
         assert_eq!(plan.change.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["changes"]);
         assert_eq!(plan.add.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["comes"]);
         assert!(!plan.capture && !plan.retention);
+    }
+
+    #[test]
+    fn a_throttle_alone_needs_no_new_life() {
+        let old = config("", &(file("a", "") + &file("b", "")));
+        let new =
+            config("", &(file("a", "throttle = { rps = 5 }") + &file("b", "throttle = { rps = 5 }\nworkers = 3")));
+        let plan = plan(&old, &new).unwrap();
+        assert_eq!(plan.tune.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(plan.change.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(plan.to_string(), "changed b; tuned a");
     }
 
     #[test]

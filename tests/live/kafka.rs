@@ -112,6 +112,7 @@ impl Lab {
             zone: jiff::tz::TimeZone::UTC,
             budget: Budget::default(),
             config: Arc::new(config.deliveries[0].clone()),
+            throttle: tokio::sync::watch::channel(relay::config::Throttle::default()).1,
             store: self.store.clone(),
             status: self.status(),
             metrics: Metrics::new("live", "").delivery("orders"),

@@ -25,6 +25,7 @@ mod readers;
 mod reload;
 mod servers;
 mod source;
+mod throttle;
 mod trimmed;
 mod wire;
 mod young;
