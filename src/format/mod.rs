@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`canal_json`] | Canal JSON |
 //! | [`debezium_json`] | Debezium JSON |
+//! | [`dts_avro`] | DTS Avro |
 //! | [`maxwell_json`] | Maxwell JSON |
 //! | [`shareplex_json`] | Shareplex JSON |
 //! | `epoch`, `wkt`, `position` | dates as numbers, geometries as text, places in the binlog as numbers |
@@ -15,6 +16,7 @@
 
 pub mod canal_json;
 pub mod debezium_json;
+pub mod dts_avro;
 mod epoch;
 mod images;
 pub mod json;

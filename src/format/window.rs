@@ -1,4 +1,4 @@
-//! Outgoing JSON in a vector, written through bytes that exist already: most pieces of a row are shorter than a few
+//! Outgoing bytes in a vector, written through bytes that exist already: most pieces of a row are shorter than a few
 //! machine words, and are stored whole instead of being appended one by one.
 
 use super::json;
@@ -170,7 +170,7 @@ impl<'a> Window<'a> {
 /// Decimal digits, straight to where they stay: copied digits would be read before they are all written. Returns how
 /// many they are.
 #[inline]
-fn digits(mut number: u64, to: &mut [u8; 20]) -> usize {
+pub(super) fn digits(mut number: u64, to: &mut [u8; 20]) -> usize {
     const PAIRS: [[u8; 2]; 100] = {
         let mut pairs = [[0; 2]; 100];
         let mut at = 0;

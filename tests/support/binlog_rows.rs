@@ -204,10 +204,10 @@ pub fn rows(kind: u8, table_id: u64, columns: &[Col], images: &[Image], timestam
         for (value, column) in held() {
             let Some(value) = value else { continue };
             let prefix = match column.wire {
-                15 => 1 + usize::from(u16::from_le_bytes([column.meta[0], column.meta[1]]) > 255),
+                15 | 141 => 1 + usize::from(u16::from_le_bytes([column.meta[0], column.meta[1]]) > 255),
                 // Two bits of a length above 255 hide in the type byte, inverted.
                 254 if !matches!(column.meta[0], 247 | 248) => 1 + usize::from(column.meta[0] & 0x30 != 0x30),
-                252 | 245 | 255 | 242 => column.meta[0].into(),
+                252 | 245 | 255 | 242 | 140 => column.meta[0].into(),
                 _ => 0,
             };
             body.extend(&value.len().to_le_bytes()[..prefix]);
@@ -233,7 +233,8 @@ pub fn text(value: &str) -> Bytes {
 /// A DECIMAL by its text, which has exactly `scale` digits behind the point.
 pub fn decimal(value: &str, precision: usize, scale: usize) -> Bytes {
     let negative = value.starts_with('-');
-    let (whole, fraction) = value.trim_start_matches('-').split_once('.').unwrap_or((value, ""));
+    let value = value.trim_start_matches('-');
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     assert_eq!(fraction.len(), scale);
     let whole = format!("{whole:0>width$}", width = precision - scale);
     let bytes_of = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
