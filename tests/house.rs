@@ -12,7 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("selection", &[]),
     ("log", &["binlog"]),
     ("change", &["binlog", "log", "selection"]),
-    ("format", &["change", "binlog", "log"]),
+    // The registry's errors state their class.
+    ("format", &["change", "binlog", "log", "failure"]),
     ("sink", &["format", "change", "binlog", "log", "failure", "config", "status", "metrics"]),
     ("delivery", &["sink", "format", "change", "binlog", "log", "failure", "selection", "config", "status", "metrics"]),
     ("capture", &["binlog", "change", "log", "failure", "selection", "config", "status", "metrics"]),
@@ -25,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mysql_common", &["src/capture"]),
     ("rdkafka", &["src/sink/kafka"]),
     ("axum", &["src/api", "src/run.rs"]),
+    ("ureq", &["src/format/registry", "src/alert", "tools/src/cursor"]),
 ];
 
 /// Crates that relay-store must never know.

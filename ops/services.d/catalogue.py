@@ -4,6 +4,7 @@ import kafka
 import mariadb
 import mysql56
 import mysql97
+import registry
 
 SERVERS = {
     "mysql97": mysql97.Mysql97,
@@ -11,6 +12,7 @@ SERVERS = {
     "mysql56": mysql56.Mysql56,
     "mariadb": mariadb.MariaDb,
     "kafka": kafka.Kafka,
+    "registry": registry.Registry,
 }
 NAMES = list(SERVERS)
 

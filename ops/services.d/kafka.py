@@ -14,13 +14,11 @@ Kafka 4 (confluentinc/librdkafka #4895); let it use PLAIN on the same listeners.
 import base64
 import os
 import pathlib
-import re
-import subprocess
 import uuid
 
 import cache
 from certificates import certificates
-from machine import Failure, answer, need_programs, run, say
+from machine import Failure, answer, java_version, need_programs, run, say
 from server import Server
 
 VERSION = os.environ.get("RELAY_KAFKA_VERSION") or "4.3.1"
@@ -167,12 +165,6 @@ class Kafka(Server):
     def launch(self):
         self.state["classpath"] = f"{self.libs}/*"  # for the console tools
         super().launch()
-
-
-def java_version():
-    done = subprocess.run(["java", "-version"], capture_output=True, text=True)
-    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
-    return int(found.group(1)) if found else 0
 
 
 def fetch_from_maven(part):

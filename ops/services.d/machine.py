@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -78,6 +79,13 @@ def answer(command, **options):
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def java_version():
+    """The major version of the Java on the PATH; 0 when it does not say."""
+    done = subprocess.run(["java", "-version"], capture_output=True, text=True)
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
+    return int(found.group(1)) if found else 0
 
 
 def wait_until(ready, seconds, interval=0.05):

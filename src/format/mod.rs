@@ -7,6 +7,7 @@
 //! | [`dts_avro`] | DTS Avro |
 //! | [`maxwell_json`] | Maxwell JSON |
 //! | [`shareplex_json`] | Shareplex JSON |
+//! | [`registry`] | a schema's id, and the frame that carries it |
 //! | `epoch`, `wkt`, `position` | dates as numbers, geometries as text, places in the binlog as numbers |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
@@ -25,6 +26,7 @@ pub mod maxwell_json;
 pub mod number;
 pub mod partition;
 mod position;
+pub mod registry;
 #[cfg(test)]
 mod scene;
 pub mod shareplex_json;

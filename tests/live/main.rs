@@ -22,6 +22,7 @@ mod parked;
 mod pipeline;
 mod purged;
 mod readers;
+mod registry;
 mod reload;
 mod servers;
 mod source;
