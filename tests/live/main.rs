@@ -11,6 +11,8 @@ mod capture;
 mod captured;
 mod check;
 mod disconnect;
+mod dts_avro;
+mod fastavro;
 mod hosts;
 mod idle;
 mod kafka;
