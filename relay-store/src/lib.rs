@@ -3,7 +3,8 @@
 //! Bytes lie in append-only segment files, the small transactional truth in sled; `DESIGN.md` describes every byte.
 //! One thread writes. The caller's [`Appender`] builds blocks, the writer groups them: one write, one sync of the
 //! segment, one durable batch in sled that holds the mark, the checkpoint and the cursors that moved. Only then is
-//! anyone told. A [`Reader`] reads whole blocks, up to the last closed transaction that is durable.
+//! anyone told. Under load a second thread syncs one group while the next is written. A [`Reader`] reads whole blocks, up
+//! to the last closed transaction that is durable.
 //!
 //! ```
 //! use relay_store::{Commit, EntryHeader, Read, Seq, Store, StoreOptions};

@@ -43,6 +43,10 @@ impl Writer {
             None => floor.saturating_add(load.bytes),
         };
         let mut free = disk::free_bytes(&self.shared.dir)?;
+        if free < needed {
+            // Trimming makes a batch of its own.
+            self.settle()?;
+        }
         if free < needed && self.ballast.present && free < 2 * self.ballast.bytes {
             // Before the trim: that needs room in meta too.
             self.ballast.release()?;

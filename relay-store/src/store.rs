@@ -22,7 +22,7 @@ use crate::shared::Shared;
 use crate::stats::StoreStats;
 use crate::verify::{self, Progress, VerifyReport};
 use crate::view::{Positions, SegmentInfo};
-use crate::writer::Writer;
+use crate::writer::{Committer, Writer};
 
 struct Inner {
     shared: Arc<Shared>,
@@ -74,11 +74,13 @@ impl Store {
             schemas,
             db.reader(),
         ));
-        let writer = Writer::new(shared.clone(), db, segment, published, mark, end, ballast);
+        let no_thread = |error| StorageError::io("start the writer's threads of", dir, error);
+        let committer = Committer::start(shared.clone(), db, published).map_err(no_thread)?;
+        let writer = Writer::new(shared.clone(), committer, segment, mark, end, ballast);
         let thread = std::thread::Builder::new()
             .name("relay-store".to_owned())
             .spawn(move || writer.run())
-            .map_err(|error| StorageError::io("start the writer thread of", dir, error))?;
+            .map_err(no_thread)?;
         let writer = Mutex::new(Some(thread));
         Ok(Store { inner: Arc::new(Inner { shared, report, writer, _lock: lock_file }) })
     }

@@ -97,17 +97,12 @@ impl Writer {
         self.mark.first_seq = first_seq;
         self.mark.commit_no += 1;
         self.mark.put(&mut batch);
-        self.db.commit(batch)?;
-
-        {
-            let mut view = self.shared.view.lock();
-            view.mark = self.mark.clone();
+        self.committer.commit(batch, &self.mark, |view| {
             view.segments.retain(|first, _| !verdict.segments.contains(first));
             view.gaps.retain(|gap| gap.last.0 >= first_seq);
             view.crossing.retain(|_, last| *last >= first_seq);
             view.damage.retain(|damage| !verdict.segments.contains(&damage.segment.0));
-        }
-        self.published.write(&self.mark)?;
+        })?;
         {
             let mut table = lock(&self.shared.cursors);
             for record in expired {

@@ -27,7 +27,7 @@ const VERSION: u8 = 1;
 /// Every value as it was at open, by key without chunk number, in key order.
 pub(crate) type Contents = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The open database. One thread writes to it.
+/// The open database. One thread at a time writes to it.
 pub(crate) struct Db {
     db: sled::Db,
     /// sled's own file, for the sync that its flush leaves out.
@@ -122,12 +122,7 @@ impl Db {
         Ok(contents)
     }
 
-    /// Reads one value.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        read(&self.db, key)
-    }
-
-    /// A second handle for reading from other threads.
+    /// A second handle, for reading from any thread.
     pub(crate) fn reader(&self) -> MetaReader {
         MetaReader { db: self.db.clone() }
     }
@@ -300,7 +295,7 @@ mod tests {
             batch.put(b"mcheck".to_vec(), value.clone());
             batch.put(b"other".to_vec(), vec![round as u8]);
             db.commit(batch).expect("commit");
-            assert_eq!(db.get(b"mcheck").expect("get"), Some(value.clone()));
+            assert_eq!(db.reader().get(b"mcheck").expect("get"), Some(value.clone()));
             drop(db);
             let (_, contents) = Db::open(dir.path()).expect("reopen");
             assert_eq!(contents, [(b"mcheck".to_vec(), value), (b"other".to_vec(), vec![round as u8])]);

@@ -125,7 +125,7 @@ fn lost_commit(site: &Site<'_>, mark: &Mark, state: &MetaState) -> Result<Option
         if first - 1 > mark.durable_seq {
             return Ok(Some(format!("a segment begins at {first}, its mark is at {}", mark.durable_seq)));
         }
-        // What lies above the mark is at most one group; its blocks say what was durable when they were written.
+        // What lies above the mark is at most two groups; their blocks say what was durable when they were framed.
         let from = if *first == mark.segment { mark.offset.max(1) - 1 } else { file.start - 1 };
         let (mut at, len) = (from, file.len()?);
         while let Some(head) = file.resync(at, len)? {

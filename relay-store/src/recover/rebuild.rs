@@ -228,8 +228,8 @@ fn continue_log(
     if let Some(index) = last {
         let (first, open) = (index.first_seq, index.sealed_ms == 0);
         if first == mark.durable_seq + 1 {
-            let mut segment = SegmentWriter::resume(&site.log_dir, index)?;
-            segment.sync()?;
+            let segment = SegmentWriter::resume(&site.log_dir, index)?;
+            segment.unsynced().sync()?;
             mark.segment = first;
             mark.offset = segment.offset;
             return Ok(SegmentRecord::of_index(&segment.index, now_ms, segment.offset));

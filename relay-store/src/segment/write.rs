@@ -3,7 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::footer::{self, SegmentIndex};
 use super::{SegmentHeader, encode_header, path};
@@ -20,8 +21,8 @@ const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// The segment that is appended to.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
-    path: PathBuf,
-    file: File,
+    path: Arc<Path>,
+    file: Arc<File>,
     /// Where the next block goes.
     pub offset: u64,
     pub index: SegmentIndex,
@@ -47,7 +48,12 @@ impl SegmentWriter {
         }
         sync_dir(log_dir)?;
         let start = bytes.len() as u64;
-        Ok(SegmentWriter { path, file, offset: start, index: SegmentIndex::of_header(header, start) })
+        Ok(SegmentWriter {
+            path: path.into(),
+            file: Arc::new(file),
+            offset: start,
+            index: SegmentIndex::of_header(header, start),
+        })
     }
 
     /// Goes on in a segment whose blocks end at `index.end`; what lies behind is cut, and the cut is synced.
@@ -60,13 +66,13 @@ impl SegmentWriter {
             file.set_len(index.end).and_then(|()| file.sync_all()).map_err(io)?;
         }
         io::Seek::seek(&mut file, io::SeekFrom::Start(index.end)).map_err(io)?;
-        Ok(SegmentWriter { offset: index.end, path, file, index })
+        Ok(SegmentWriter { offset: index.end, path: path.into(), file: Arc::new(file), index })
     }
 
     /// Writes `slices` at the end. On an error the file is cut back to where it was, and nothing is appended.
     pub(crate) fn write(&mut self, slices: &mut [IoSlice<'_>]) -> Result<u64, StorageError> {
         let total: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
-        match write_all_slices(&mut self.file, slices) {
+        match write_all_slices(&self.file, slices) {
             Ok(()) => {
                 self.offset += total;
                 Ok(total)
@@ -81,14 +87,13 @@ impl SegmentWriter {
     fn cut_back(&mut self) -> Result<(), StorageError> {
         self.file
             .set_len(self.offset)
-            .and_then(|()| io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.offset)).map(drop))
+            .and_then(|()| io::Seek::seek(&mut &*self.file, io::SeekFrom::Start(self.offset)).map(drop))
             .map_err(|error| StorageError::io("cut segment back", &self.path, error))
     }
 
-    /// Makes what was written durable. IMPORTANT: never retried; the kernel may have dropped the dirty pages, so a
-    /// second call could succeed with the data gone.
-    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
-        self.file.sync_data().map_err(|error| StorageError::io("sync segment", &self.path, error))
+    /// What makes all durable that was written so far.
+    pub(crate) fn unsynced(&self) -> Unsynced {
+        Unsynced { path: self.path.clone(), file: self.file.clone() }
     }
 
     /// Writes the footer and syncs it. The file takes no blocks after that.
@@ -96,12 +101,27 @@ impl SegmentWriter {
         self.index.sealed_ms = sealed_ms;
         let footer = footer::encode(&self.index);
         self.write(&mut [IoSlice::new(&footer)])?;
-        self.sync()?;
+        self.unsynced().sync()?;
         Ok(self.offset)
     }
 }
 
-fn write_all_slices(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+/// A segment that was written to. It may be synced from another thread while more is written.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    path: Arc<Path>,
+    file: Arc<File>,
+}
+
+impl Unsynced {
+    /// Makes what was written durable. IMPORTANT: never retried; the kernel may have dropped the dirty pages, so a
+    /// second call could succeed with the data gone.
+    pub(crate) fn sync(self) -> Result<(), StorageError> {
+        self.file.sync_data().map_err(|error| StorageError::io("sync segment", &self.path, error))
+    }
+}
+
+fn write_all_slices(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         let mut room = WRITE_BYTES_MAX;

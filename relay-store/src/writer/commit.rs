@@ -1,9 +1,8 @@
-//! Committing a group: written, synced, taken into what is known of the log, marked in meta, and only then told.
+//! Committing a group: written, taken into what is known of the log, and made the batch that marks it in meta.
 
 use std::io::IoSlice;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
+use super::committer::Written;
 use super::group::{Group, add_blocks};
 use super::{GroupError, Writer};
 use crate::block::{BlockMeta, Closed};
@@ -15,55 +14,49 @@ use crate::meta::mark::put_checkpoint;
 use crate::meta::prefix;
 use crate::meta::schema::{self, SchemaRecord};
 use crate::queue::{Item, SealedBlock};
-use crate::stats::SYNC_BOUNDS_US;
 
 impl Writer {
-    /// Writes a group, syncs it, commits the mark over it, and tells who waits.
-    pub(super) fn commit(&mut self, group: Group) -> Result<(), GroupError> {
-        let started = Instant::now();
-        if group.bytes > 0 {
-            self.write(&group)?;
-            self.segment.sync()?;
-        }
-        let synced_segment = started.elapsed();
-        let items: Vec<Item> = self.work.drain(..group.items).collect();
+    /// Takes a group that was written into what is known of the log, and gives what makes it durable. The group before
+    /// is settled: its batch says what this one's goes on from.
+    pub(super) fn take_in(&mut self, group: Group) -> Result<Written, StorageError> {
+        let mut items: Vec<Item> = self.work.drain(..group.items).collect();
         let mut batch = Batch::default();
         self.gone.drain(..).for_each(|first| SegmentRecord::delete(first, &mut batch));
         self.put_gaps(&mut batch);
-        let crossing = self.take_in(&group, &items, &mut batch)?;
+        let checkpoint_before = self.end.checkpoint.clone();
+        let crossing = self.take_in_blocks(&group, &items, &mut batch)?;
+        let checkpoint = self.end.checkpoint.clone().filter(|_| self.end.checkpoint != checkpoint_before);
+        if let Some(checkpoint) = &checkpoint {
+            put_checkpoint(&mut batch, checkpoint);
+        }
         self.mark.commit_no += 1;
         self.mark.durable_seq = self.end.last_seq;
         self.mark.visible_seq = self.end.visible_through;
         self.mark.offset = if self.sealed { self.mark.offset } else { self.segment.offset };
         self.mark.put(&mut batch);
-        let cursors = self.put_cursors(&mut batch);
-        let (answers, changes) = self.put_requests(&mut batch);
-        let before_meta = Instant::now();
-        if let Err(error) = self.db.commit(batch) {
-            // Whoever waits for these learns why the store ended.
-            self.requests.extend(answers.into_iter().map(|(request, _)| request));
-            return Err(GroupError::Fatal(error));
-        }
-        let sync_time = synced_segment + before_meta.elapsed();
-        self.publish(&group, &items, crossing)?;
-        self.settle_cursors(cursors, changes);
-        self.count(&group, &items, sync_time);
-        for (request, answer) in answers {
-            request.answer(answer);
-        }
-        for item in items {
-            self.done += 1;
+        let mut cursors = self.put_cursors(&mut batch);
+        let mut answers = self.put_requests(&mut batch, &mut cursors);
+        self.done += items.len() as u64;
+        answers.extend(self.take_barriers());
+        for item in &mut items {
             if let Item::Block(block) = item {
-                self.shared.buffers.give(block.payload);
+                self.unsettled.append(&mut block.schemas);
+                // The bytes are in the page cache: who appends next can have the memory.
+                self.shared.buffers.give(std::mem::take(&mut block.payload));
             }
         }
-        self.answer_barriers();
         // What one very large group needed is not kept while nothing comes.
         self.compressed.clear();
-        Ok(())
+        let segment = (group.bytes > 0).then(|| self.segment.unsynced());
+        let mark = self.mark.clone();
+        Ok(Written { segment, batch, mark, cursors, group, items, crossing, checkpoint, answers })
     }
 
-    fn write(&mut self, group: &Group) -> Result<(), GroupError> {
+    /// Writes a group's blocks. They are in the page cache then, and nothing about them is durable.
+    pub(super) fn write(&mut self, group: &Group) -> Result<(), GroupError> {
+        if group.blocks.is_empty() {
+            return Ok(());
+        }
         let mut slices = Vec::with_capacity(group.blocks.len() * 2);
         for encoded in &group.blocks {
             slices.push(IoSlice::new(&group.heads[encoded.head.clone()]));
@@ -89,10 +82,15 @@ impl Writer {
         }
     }
 
-    /// Takes the written blocks into the index and the log's end; puts what they change into the batch.
-    fn take_in(&mut self, group: &Group, items: &[Item], batch: &mut Batch) -> Result<Vec<(u64, u64)>, StorageError> {
+    /// Takes the written blocks into the index and the log's end; puts what they change into the batch. Gives the hidden
+    /// ranges that cross the segment's start.
+    fn take_in_blocks(
+        &mut self,
+        group: &Group,
+        items: &[Item],
+        batch: &mut Batch,
+    ) -> Result<Vec<(u64, u64)>, StorageError> {
         let mut crossing = Vec::new();
-        let checkpoint_before = self.end.checkpoint.clone();
         add_blocks(&mut self.segment.index, group, items);
         let mut written = group.blocks.iter().filter(|block| block.item.is_some()).map(|block| block.header.len());
         for item in items {
@@ -106,11 +104,6 @@ impl Writer {
             }
         }
         self.in_segment.extend(&group.schemas);
-        if self.end.checkpoint != checkpoint_before
-            && let Some(checkpoint) = &self.end.checkpoint
-        {
-            put_checkpoint(batch, checkpoint);
-        }
         Ok(crossing)
     }
 
@@ -152,7 +145,8 @@ impl Writer {
             let bytes = match queued {
                 Some(bytes) => Some(bytes),
                 None => self
-                    .db
+                    .shared
+                    .meta
                     .get(&schema::key(id))?
                     .map(|value| SchemaRecord::decode(&value))
                     .transpose()?
@@ -172,36 +166,5 @@ impl Writer {
         let found = std::mem::take(&mut self.shared.view.lock().unsaved);
         // What was trimmed meanwhile is named by the log's start.
         found.iter().filter(|gap| gap.last.0 >= self.mark.first_seq).for_each(|gap| put_gap(gap, batch));
-    }
-
-    fn publish(&mut self, group: &Group, items: &[Item], crossing: Vec<(u64, u64)>) -> Result<(), StorageError> {
-        {
-            let mut view = self.shared.view.lock();
-            view.mark = self.mark.clone();
-            add_blocks(&mut view.active, group, items);
-            view.crossing.extend(crossing);
-        }
-        *lock(&self.shared.checkpoint) = self.end.checkpoint.clone();
-        self.published.write(&self.mark)?;
-        self.shared.watch.publish(self.mark.durable_seq, self.mark.visible_seq);
-        Ok(())
-    }
-
-    fn count(&self, group: &Group, items: &[Item], sync_time: Duration) {
-        let counters = &self.shared.counters;
-        let add = |counter: &std::sync::atomic::AtomicU64, value: u64| counter.fetch_add(value, Ordering::Relaxed);
-        add(&counters.groups, 1);
-        add(&counters.written_bytes, group.bytes);
-        for item in items {
-            if let Item::Block(block) = item {
-                add(&counters.blocks, 1);
-                add(&counters.entries, u64::from(block.count));
-                add(&counters.raw_bytes, block.payload.len() as u64);
-            }
-        }
-        let us = sync_time.as_micros() as u64;
-        add(&counters.sync_us, us);
-        let bucket = SYNC_BOUNDS_US.partition_point(|bound| *bound < us);
-        add(&counters.sync_histogram[bucket], 1);
     }
 }

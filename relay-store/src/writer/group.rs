@@ -178,7 +178,8 @@ impl Writer {
             payload_crc: known_crc.unwrap_or_else(|| crc32fast::hash(stored)),
             log_epoch: self.mark.log_epoch,
             first_seq: frame.first_seq,
-            durable_seq: self.mark.durable_seq,
+            // While the group before is not durable this says what is: opening holds it against meta's mark.
+            durable_seq: self.shared.watch.durable(),
             count: frame.count,
         };
         let place = Place { uuid: &self.shared.uuid, segment: self.segment.index.first_seq, offset };
@@ -188,13 +189,15 @@ impl Writer {
     fn versions(&self, ids: &[u64]) -> Result<Vec<SchemaVersion>, StorageError> {
         let mut versions = Vec::new();
         for &id in ids {
-            let queued = self.work.iter().find_map(|item| match item {
-                Item::Block(block) => block.schemas.iter().find(|version| version.id == id),
-                Item::Advance(_) => None,
+            let mut queued = self.work.iter().flat_map(|item| match item {
+                Item::Block(block) => block.schemas.as_slice(),
+                Item::Advance(_) => &[],
             });
-            let bytes = match queued {
+            // The group before may not be in meta yet.
+            let unsettled = self.unsettled.iter().find(|version| version.id == id);
+            let bytes = match unsettled.or_else(|| queued.find(|version| version.id == id)) {
                 Some(version) => Some(version.bytes.clone()),
-                None => match self.db.get(&schema::key(id))? {
+                None => match self.shared.meta.get(&schema::key(id))? {
                     Some(value) => Some(SchemaRecord::decode(&value)?.bytes),
                     None => None,
                 },

@@ -8,6 +8,9 @@ use crate::meta::cursor::CursorRecord;
 use crate::meta::db::Batch;
 use crate::meta::mark::put_spent_epoch;
 
+/// A request and its answer, for when what it asked is durable.
+pub(super) type Answer = (Request, Result<Option<CursorState>, CursorError>);
+
 impl Writer {
     /// Puts the cursors that moved into the batch; gives them as they will be durable.
     pub(super) fn put_cursors(&mut self, batch: &mut Batch) -> Vec<CursorRecord> {
@@ -21,14 +24,10 @@ impl Writer {
         moved
     }
 
-    /// Applies the requests at hand; barriers stay for later.
-    #[expect(clippy::type_complexity, reason = "answers wait for the commit, each with its request")]
-    pub(super) fn put_requests(
-        &mut self,
-        batch: &mut Batch,
-    ) -> (Vec<(Request, Result<Option<CursorState>, CursorError>)>, Vec<(String, Option<CursorRecord>)>) {
+    /// Applies the requests at hand, and adds the cursors that they change to those that `moved`; barriers stay for
+    /// later.
+    pub(super) fn put_requests(&mut self, batch: &mut Batch, moved: &mut Vec<CursorRecord>) -> Vec<Answer> {
         let mut answers = Vec::new();
-        let mut changes: Vec<(String, Option<CursorRecord>)> = Vec::new();
         let now_ms = crate::clock::now_ms();
         let mut table = lock(&self.shared.cursors);
         for request in std::mem::take(&mut self.requests) {
@@ -49,7 +48,7 @@ impl Writer {
                 match &record {
                     Some(record) => {
                         record.put(batch);
-                        changes.push((record.name.clone(), Some(record.clone())));
+                        moved.push(record.clone());
                         // Later requests of this group, and acks from now on, see the new life.
                         let persisted = table.slots.get(&record.name).map(|slot| slot.persisted.clone());
                         let slot = cursor::Slot {
@@ -65,7 +64,6 @@ impl Writer {
                             let epoch = table.slots.remove(name).map_or(0, |slot| slot.now.epoch);
                             table.spent_epoch = table.spent_epoch.max(epoch);
                             put_spent_epoch(batch, table.spent_epoch);
-                            changes.push((name.clone(), None));
                         }
                     }
                 }
@@ -73,26 +71,13 @@ impl Writer {
             });
             answers.push((request, answer));
         }
-        (answers, changes)
+        answers
     }
 
-    pub(super) fn settle_cursors(&mut self, moved: Vec<CursorRecord>, changes: Vec<(String, Option<CursorRecord>)>) {
-        let mut table = lock(&self.shared.cursors);
-        let changed = changes.into_iter().filter_map(|(_, record)| record);
-        for record in moved.into_iter().chain(changed) {
-            if let Some(slot) = table.slots.get_mut(&record.name) {
-                slot.persisted = record;
-            }
-        }
-    }
-
-    pub(super) fn answer_barriers(&mut self) {
-        let (ready, waiting) =
-            std::mem::take(&mut self.requests).into_iter().partition(|request| request.after <= self.done);
-        self.requests = waiting;
-        let ready: Vec<Request> = ready;
-        for request in ready {
-            request.answer(Ok(None));
-        }
+    /// The barriers that wait for nothing but what is taken in by now.
+    pub(super) fn take_barriers(&mut self) -> Vec<Answer> {
+        let done = self.done;
+        let is_ready = |request: &mut Request| matches!(request.change, Change::Barrier) && request.after <= done;
+        self.requests.extract_if(.., is_ready).map(|request| (request, Ok(None))).collect()
     }
 }

@@ -11,6 +11,7 @@ use crate::segment::write::SegmentWriter;
 impl Writer {
     /// Closes the active segment and begins the next one. Each step is durable before the next relies on it.
     pub(crate) fn rotate(&mut self) -> Result<(), GroupError> {
+        self.settle()?;
         let full = |error: StorageError| {
             if error.is_full() { GroupError::Full } else { GroupError::Fatal(error) }
         };
@@ -47,15 +48,12 @@ impl Writer {
         self.mark.segment = active.first_seq;
         self.mark.offset = self.segment.offset;
         self.mark.put(&mut batch);
-        self.db.commit(batch)?;
-        {
-            let mut view = self.shared.view.lock();
-            view.mark = self.mark.clone();
+        let index = self.segment.index.clone();
+        self.committer.commit(batch, &self.mark, |view| {
             view.segments.insert(sealed.first_seq, SegmentRecord { state: SegmentState::Sealed, ..sealed });
             view.segments.insert(active.first_seq, active);
-            view.active.clone_from(&self.segment.index);
-        }
-        self.published.write(&self.mark)?;
+            view.active = index;
+        })?;
         Ok(())
     }
 }

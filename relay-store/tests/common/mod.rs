@@ -196,7 +196,10 @@ pub mod workload {
         use relay_store::{Codec, CursorOptions, Retention, StoreOptions};
         let retention = Retention { max_bytes: Some(256 << 10), ..Retention::default() };
         let codec = if std::process::id().is_multiple_of(2) { Codec::Lz4 } else { Codec::None };
-        let store = Store::open(dir, StoreOptions { codec, retention, ..super::options() })?;
+        // Groups that follow each other at once are written while the ones before become durable.
+        let interval = std::time::Duration::from_millis(u64::from(std::process::id() % 3 % 2));
+        let options = StoreOptions { codec, retention, commit_interval: interval, ..super::options() };
+        let store = Store::open(dir, options)?;
         let mut rng = Rng(u64::from(std::process::id()) | 1);
         let mut appender = store.appender()?;
         let mut next = resume(&appender);
