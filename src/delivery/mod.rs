@@ -16,6 +16,7 @@
 
 mod encode;
 mod error;
+pub mod etl;
 mod ledger;
 mod outlet;
 pub mod park;

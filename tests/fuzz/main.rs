@@ -35,7 +35,7 @@ macro_rules! targets {
     )*};
 }
 
-targets!(event, table_map, rows, json, gtid, block, checkpoint);
+targets!(event, table_map, rows, json, gtid, block, checkpoint, etl);
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

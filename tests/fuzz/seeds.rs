@@ -120,6 +120,10 @@ pub fn block() -> Vec<Vec<u8>> {
     targets::block::seeds()
 }
 
+pub fn etl() -> Vec<Vec<u8>> {
+    targets::etl::seeds()
+}
+
 pub fn checkpoint() -> Vec<Vec<u8>> {
     let checkpoint = |gtids| Checkpoint {
         gtids,

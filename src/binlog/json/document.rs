@@ -39,7 +39,7 @@ fn place(members: &[(String, Document)], key: &str) -> Result<usize, usize> {
 }
 
 /// Adds a member; a key that is there already gets the new value, as the server does.
-pub(super) fn put(members: &mut Vec<(String, Document)>, key: String, value: Document) {
+fn put(members: &mut Vec<(String, Document)>, key: String, value: Document) {
     match place(members, &key) {
         Ok(at) => members[at].1 = value,
         Err(at) => members.insert(at, (key, value)),
@@ -47,6 +47,20 @@ pub(super) fn put(members: &mut Vec<(String, Document)>, key: String, value: Doc
 }
 
 impl Document {
+    /// An object of these members; of two with one key the last counts.
+    pub fn object(members: impl IntoIterator<Item = (String, Document)>) -> Document {
+        let mut members: Vec<_> = members.into_iter().collect();
+        members.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        let mut unique: Vec<(String, Document)> = Vec::with_capacity(members.len());
+        for (key, value) in members {
+            match unique.last_mut() {
+                Some((last, old)) if *last == key => *old = value,
+                _ => unique.push((key, value)),
+            }
+        }
+        Document::Object(unique)
+    }
+
     /// Reads the server's binary form.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::DEPTH_MAX;
-use super::document::{Document, put};
+use super::document::Document;
 
 /// Text that is not JSON, or JSON that no column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,6 @@ impl Parser<'_> {
                 return Err(self.fail("expected :"));
             }
             let value = self.value(depth)?;
-            // Members of machine-written documents come sorted, mostly; others are sorted at the end.
             members.push((key, value));
             self.space();
             if self.eat(b'}') {
@@ -139,16 +138,7 @@ impl Parser<'_> {
                 return Err(self.fail("expected , or }"));
             }
         }
-        members.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
-        let mut unique: Vec<(String, Document)> = Vec::with_capacity(members.len());
-        for (key, value) in members {
-            match unique.last_mut() {
-                Some((last, old)) if *last == key => *old = value,
-                Some(_) => unique.push((key, value)),
-                None => put(&mut unique, key, value),
-            }
-        }
-        Ok(Document::Object(unique))
+        Ok(Document::object(members))
     }
 
     fn string(&mut self) -> Parsed<String> {

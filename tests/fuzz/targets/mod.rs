@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod etl;
 pub mod event;
 pub mod gtid;
 pub mod json;
