@@ -17,6 +17,7 @@
 mod encode;
 mod error;
 pub mod etl;
+pub mod filter;
 mod ledger;
 mod outlet;
 pub mod park;
