@@ -13,6 +13,7 @@ mod check;
 mod disconnect;
 mod dts_avro;
 mod fastavro;
+mod filter;
 mod hosts;
 mod idle;
 mod kafka;

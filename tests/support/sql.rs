@@ -54,11 +54,14 @@ impl Session {
     /// Rows as the server's own text: `None` for NULL.
     #[track_caller]
     pub fn rows(&mut self, sql: &str) -> Vec<Vec<Option<Vec<u8>>>> {
-        let rows: Vec<Row> = self
-            .runtime
-            .block_on(self.connection.query(sql))
-            .unwrap_or_else(|e| panic!("{e}\n  in: {}", sql.chars().take(500).collect::<String>()));
-        rows.into_iter()
+        self.try_rows(sql).unwrap_or_else(|e| panic!("{e}\n  in: {}", sql.chars().take(500).collect::<String>()))
+    }
+
+    /// The same of a statement that may be refused.
+    pub fn try_rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<Vec<u8>>>>, mysql_async::Error> {
+        let rows: Vec<Row> = self.runtime.block_on(self.connection.query(sql))?;
+        Ok(rows
+            .into_iter()
             .map(|row| {
                 row.unwrap()
                     .into_iter()
@@ -69,7 +72,7 @@ impl Session {
                     })
                     .collect()
             })
-            .collect()
+            .collect())
     }
 
     /// The first column of the first row, as text.
