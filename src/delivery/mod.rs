@@ -9,6 +9,7 @@
 //! | `encode`, `route` | a block to records: which topic, which partition, which key |
 //! | `pipeline`, `outlet` | reading ahead, parallel encoding in the order of the log |
 //! | `throttle`, `parts` | how much it may write a second; cutting batches for it |
+//! | [`filter`] | conditions of tables, evaluated as the source evaluates them |
 //! | `ledger` | what is in flight, and what an ack settles |
 //! | `start` | where a new cursor begins |
 //!
