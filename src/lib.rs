@@ -30,6 +30,7 @@ pub mod change;
 pub mod check;
 pub mod config;
 pub mod delivery;
+mod failpoint;
 pub mod failure;
 pub mod format;
 pub mod log;

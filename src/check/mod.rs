@@ -9,6 +9,7 @@ pub mod server;
 mod source;
 mod state;
 mod table;
+mod transactions;
 
 use std::fmt;
 
@@ -60,6 +61,7 @@ async fn of_both_sides(config: &Config, log: LogState<'_>) -> Vec<Item> {
         items.extend(objects::items(config, tables));
     }
     items.extend(kafka::items(config, asked.tables.as_deref().unwrap_or_default()).await);
+    items.extend(transactions::items(config).await);
     items
 }
 

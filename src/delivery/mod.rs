@@ -54,11 +54,11 @@ use crate::change::plan::Planner;
 use crate::config::{Delivery, SinkConfig, Throttle};
 use crate::format::FormatOptions;
 use crate::metrics::DeliveryMetrics;
-use crate::sink::Sink;
 use crate::sink::file::FileSink;
 use crate::sink::kafka::Budget;
 #[cfg(feature = "kafka")]
-use crate::sink::kafka::KafkaSink;
+use crate::sink::kafka::{KafkaSink, TransactionalSink, config::Guarantee};
+use crate::sink::{Sink, SinkError};
 use crate::status::{DeliveryHandle, State};
 
 /// How often a paused cursor is looked at.
@@ -112,13 +112,20 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         SinkConfig::File(file) => deliver(&context, || FileSink::new(file), encoder).await,
         #[cfg(feature = "kafka")]
         SinkConfig::Kafka(kafka) => {
-            let make = || KafkaSink::new((**kafka).clone(), &*context.relay, &context.budget);
-            deliver(&context, make, encoder).await
+            let (relay, budget) = (&*context.relay, &context.budget);
+            match kafka.delivery {
+                Guarantee::AtLeastOnce => {
+                    deliver(&context, || KafkaSink::new((**kafka).clone(), relay, budget), encoder).await
+                }
+                Guarantee::ExactlyOnce => {
+                    deliver(&context, || TransactionalSink::new((**kafka).clone(), relay, budget), encoder).await
+                }
+            }
         }
         #[cfg(not(feature = "kafka"))]
-        SinkConfig::Kafka(_) => Err(crate::sink::SinkError::definite("this build has no Kafka client")
-            .advise("build with the feature kafka")
-            .into()),
+        SinkConfig::Kafka(_) => {
+            Err(SinkError::definite("this build has no Kafka client").advise("build with the feature kafka").into())
+        }
     }
 }
 
@@ -152,9 +159,13 @@ async fn deliver<S: Sink>(
         let work = work(&cursor);
         let session = Session::new(context, cursor, work, &given);
         let encoder = encoder(session.scope());
-        match session.run(make(), encoder).await? {
-            End::Shutdown => return Ok(()),
-            End::Again => {}
+        match session.run(make(), encoder).await {
+            Ok(End::Shutdown) => return Ok(()),
+            Ok(End::Again) => {}
+            Err(DeliveryError::Sink(SinkError { cursor: Some((epoch, acked)), .. })) => {
+                start::take_up(context, epoch, acked).await?;
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -96,6 +96,8 @@ pub(super) struct Pipeline {
     cursor: String,
     units: mpsc::Receiver<Unit>,
     current: Option<AtWork>,
+    /// Taken from `units` to see whether there is one.
+    ahead: Option<Unit>,
     pool: Pool,
     covered: Seq,
     reading: JoinHandle<()>,
@@ -123,7 +125,19 @@ impl Pipeline {
         let covered = range.from.prev();
         let feed = Feed { durable, range, permits: Arc::new(Semaphore::new(workers)), encoder, pool: pool.clone(), to };
         let reading = tokio::spawn(feed.run(reader));
-        Self { cursor: cursor.to_owned(), units, current: None, pool, covered, reading }
+        Self { cursor: cursor.to_owned(), units, current: None, ahead: None, pool, covered, reading }
+    }
+
+    /// Whether a batch is at hand, or a block that makes one is at work. False may be wrong for a moment; true is
+    /// followed by a batch, or by the end of what this pipeline is for.
+    pub(super) fn has_more(&mut self) -> bool {
+        if self.current.as_ref().is_some_and(|block| !block.batches.is_empty()) {
+            return true;
+        }
+        if self.ahead.is_none() {
+            self.ahead = self.units.try_recv().ok();
+        }
+        matches!(self.ahead, Some(Unit::Block(_)))
     }
 
     /// The next step. Waits at the tail.
@@ -145,7 +159,11 @@ impl Pipeline {
                     Err(join) => return Err(self.died(join)),
                 }
             }
-            match self.units.recv().await {
+            let unit = match self.ahead.take() {
+                Some(unit) => Some(unit),
+                None => self.units.recv().await,
+            };
+            match unit {
                 Some(Unit::Block(block)) => self.current = Some(block),
                 Some(Unit::Gap(gap)) => match gap.reason {
                     // What was lost there was captured again further on: nothing is skipped.

@@ -170,6 +170,12 @@ impl<'a> Session<'a> {
             cursor: self.cursor.name.clone(),
             epoch: self.cursor.epoch,
             acked: self.progress.acked(),
+            end: self.context.store.positions().visible_seq,
+            store: self.context.store.uuid(),
+            replay: match &self.work {
+                Work::Stream => None,
+                Work::Replay(release) => Some(format!("{}@{}", release.table, release.first)),
+            },
             state: self.cursor.sink_state.clone(),
             progress: self.progress.clone(),
         })
@@ -181,7 +187,9 @@ impl<'a> Session<'a> {
             match pipeline.next().await? {
                 Step::Batch(batch) => {
                     let mut parts = Parts::new(batch);
-                    while let Some(part) = throttle.next(&mut parts, status, metrics).await {
+                    while let Some(mut part) = throttle.next(&mut parts, status, metrics).await {
+                        // The next part of a batch waits for its time.
+                        part.more = parts.is_done() && pipeline.has_more();
                         self.hand_over(sink, &part).await?;
                         pipeline.recycle(part);
                     }
@@ -288,6 +296,9 @@ impl<'a> Session<'a> {
     /// Shows in the status that the sink waits, or that it no longer does. Ends the life when it has waited for
     /// longer than the retry window and shall not go on by itself.
     fn show(&self, waiting: &mut Waiting) -> Result<(), DeliveryError> {
+        if let Some(notice) = self.progress.take_notice() {
+            self.context.status.set_notice(Some(notice));
+        }
         let outstanding = lock(&self.ledger).newest().is_some() || self.context.status.state() == State::Starting;
         let trouble = self.progress.subscribe().borrow().trouble.clone();
         let Some((reason, since)) = waiting.look(Instant::now(), self.progress.acked(), outstanding, trouble) else {

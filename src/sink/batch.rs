@@ -131,6 +131,8 @@ pub struct Batch {
     pub rows: u64,
     /// Transactions that end in this batch: last seq, and commit time at the source in microseconds.
     pub commits: Vec<(Seq, u64)>,
+    /// Whether another batch follows as soon as this one is taken.
+    pub more: bool,
 }
 
 impl Batch {
@@ -167,7 +169,7 @@ impl Batch {
         self.records.clear();
         self.bytes.clear();
         self.commits.clear();
-        self.rows = 0;
+        (self.rows, self.more) = (0, false);
         (self.first, self.last) = (Seq::ZERO, Seq::ZERO);
     }
 }
@@ -176,7 +178,7 @@ impl Batch {
 pub(crate) mod tests {
     use super::*;
 
-    /// A batch of one record an entry, from `first` on.
+    /// A batch of one record an entry, from `first` on; one transaction.
     pub(crate) fn batch(first: u64, values: &[&str]) -> Batch {
         batch_to("shop.orders", first, values)
     }
@@ -196,6 +198,7 @@ pub(crate) mod tests {
             let hash = seq.0 as i32;
             batch.records.push(Record { event, row: 0, operation, hash, key: None, value, ends_entry: true });
         }
+        batch.commits.push((batch.last, 1));
         batch
     }
 

@@ -26,7 +26,8 @@ use crate::failure::{Class, Failure};
 
 /// A destination. One sink serves one life of one delivery: opened once, closed once.
 pub trait Sink: Send {
-    /// Makes the destination ready, taking up where [`Opening`] says. Repeating it after a failed attempt is safe.
+    /// Makes the destination ready, taking up where [`Opening`] says. Repeating it after a failed attempt is safe. A
+    /// destination that knows itself to have more acks it here, and passes it over when it is given again.
     ///
     /// # Errors
     /// Transient when the destination cannot be reached, definite when it refuses or contradicts the state.
@@ -56,6 +57,12 @@ pub struct Opening {
     pub epoch: CursorEpoch,
     /// Everything up to here was acked in an earlier life; the first batch begins after it.
     pub acked: Seq,
+    /// The last entry that may be delivered at the moment.
+    pub end: Seq,
+    /// The log's uuid.
+    pub store: [u8; 16],
+    /// Set when one table alone is delivered again up to the cursor: names the table and where that began.
+    pub replay: Option<String>,
     /// The sink's own bytes, as the last committed ack carried them; empty at the very first start and after a reset.
     pub state: Vec<u8>,
     /// Where acks and failures are reported.
@@ -66,7 +73,8 @@ impl Opening {
     /// The first life of a cursor's first epoch, with a progress of its own.
     pub fn new(cursor: impl Into<String>, acked: Seq, state: Vec<u8>) -> Self {
         let progress = Progress::new(acked);
-        Self { cursor: cursor.into(), epoch: CursorEpoch::default(), acked, state, progress }
+        let (cursor, epoch, end) = (cursor.into(), CursorEpoch::default(), Seq(u64::MAX));
+        Self { cursor, epoch, acked, end, store: [0; 16], replay: None, state, progress }
     }
 }
 
@@ -91,6 +99,8 @@ pub struct SinkError {
     pub next_step: Option<String>,
     /// The record that it is about, when it is about one.
     pub place: Option<Place>,
+    /// Where the destination knows the cursor to stand, in a later epoch than the one it was opened with.
+    pub cursor: Option<(CursorEpoch, Seq)>,
 }
 
 /// A record at fault: where it stands in the log and which table it is of.
@@ -107,17 +117,23 @@ pub struct Place {
 impl SinkError {
     /// A failure that retrying can cure.
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self { class: Class::Transient, reason: reason.into(), next_step: None, place: None }
+        Self { class: Class::Transient, reason: reason.into(), next_step: None, place: None, cursor: None }
     }
 
     /// A failure that only an operator can cure.
     pub fn definite(reason: impl Into<String>) -> Self {
-        Self { class: Class::Definite, reason: reason.into(), next_step: None, place: None }
+        Self { class: Class::Definite, reason: reason.into(), next_step: None, place: None, cursor: None }
     }
 
     /// Adds what the operator can do.
     pub fn advise(mut self, next_step: impl Into<String>) -> Self {
         self.next_step = Some(next_step.into());
+        self
+    }
+
+    /// Says where the destination knows the cursor to stand; the delivery takes it up there.
+    pub fn stands_at(mut self, epoch: CursorEpoch, acked: Seq) -> Self {
+        self.cursor = Some((epoch, acked));
         self
     }
 

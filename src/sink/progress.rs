@@ -16,6 +16,8 @@ pub struct Report {
     pub failure: Option<SinkError>,
     /// Why it waits, while it does: `broker k1:9092 refuses connections`. Not a failure.
     pub trouble: Option<String>,
+    /// What an operator should know of the destination although nothing is held up.
+    pub notice: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +115,23 @@ impl Progress {
             report.trouble = trouble;
             changed
         });
+    }
+
+    /// Says something of the destination that an operator should know.
+    pub fn set_notice(&self, notice: String) {
+        self.0.report.send_modify(|report| report.notice = Some(notice));
+    }
+
+    /// The notice, handed out once.
+    pub fn take_notice(&self) -> Option<String> {
+        // Mostly there is none: looked at before anything is written.
+        self.0.report.borrow().notice.as_ref()?;
+        let mut notice = None;
+        self.0.report.send_if_modified(|report| {
+            notice = report.notice.take();
+            false
+        });
+        notice
     }
 
     /// The failure, when there is one.

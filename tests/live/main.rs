@@ -12,6 +12,7 @@ mod captured;
 mod check;
 mod disconnect;
 mod dts_avro;
+mod exactly_once;
 mod fastavro;
 mod filter;
 mod hosts;

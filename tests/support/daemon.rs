@@ -16,6 +16,7 @@ pub struct Daemon {
     child: Option<Child>,
     starts: u32,
     server_id: u32,
+    failpoint: String,
 }
 
 /// What a config says beside the usual: lines of its sections, and sections behind them.
@@ -35,7 +36,7 @@ impl Daemon {
         let dir = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let server_id = rand::random_range(10_000_000..90_000_000u32);
-        let daemon = Self { dir, port, child: None, starts: 0, server_id };
+        let daemon = Self { dir, port, child: None, starts: 0, server_id, failpoint: String::new() };
         daemon.configure(config);
         daemon
     }
@@ -101,6 +102,16 @@ file = {{ path = "{lines}" }}
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// An id under which it may read a source, its own among the tests'.
+    pub fn server_id(&self) -> u32 {
+        self.server_id
+    }
+
+    /// Where the daemon ends as by a crash (`RELAY_FAILPOINT`), from its next start on; empty: nowhere.
+    pub fn fail_at(&mut self, failpoint: &str) {
+        self.failpoint = failpoint.to_owned();
+    }
+
     /// Process id of the running daemon.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
@@ -119,6 +130,7 @@ file = {{ path = "{lines}" }}
             .args(["run", "--accept-warnings", "--config"])
             .arg(self.config())
             .env("RELAY_SOURCE_PASSWORD", "relay")
+            .env("RELAY_FAILPOINT", &self.failpoint)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a second handle"))
             .stderr(out)

@@ -49,12 +49,23 @@ pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str)
     assert!(done.status.success(), "alter topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
 }
 
-/// All records of a topic up to its end as it is now, in order within each partition.
+/// All records of a topic up to its end as it is now, in order within each partition: also those of transactions that
+/// were aborted, or are open.
 pub fn consume(brokers: &str, topic: &str) -> Vec<Record> {
+    consume_as("read_uncommitted", brokers, topic)
+}
+
+/// The same, of committed transactions only: up to the first open one in each partition.
+pub fn consume_committed(brokers: &str, topic: &str) -> Vec<Record> {
+    consume_as("read_committed", brokers, topic)
+}
+
+fn consume_as(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
     // Unit separators cannot stand in compact JSON, in our keys or in our headers.
     let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%s\x1e";
     let done = Command::new("kcat")
         .args(["-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-f", format])
+        .args(["-X", &format!("isolation.level={isolation}")])
         .output()
         .expect("kcat runs");
     assert!(done.status.success(), "kcat {topic}: {}", String::from_utf8_lossy(&done.stderr));

@@ -32,6 +32,9 @@ pub struct KafkaConfig {
     /// Which replicas must have a record before it counts.
     #[serde(default)]
     pub acks: Acks,
+    /// How often a record can arrive.
+    #[serde(default)]
+    pub delivery: Guarantee,
     /// Where rows go within a topic.
     #[serde(default)]
     pub partition: Partition,
@@ -58,7 +61,8 @@ pub struct KafkaConfig {
     /// Topic of DDL; `data` is the table's own topic, `off` leaves DDL out.
     #[serde(default = "default_ddl_topic")]
     pub ddl_topic: String,
-    /// Most records in one batch to the client.
+    /// Most records in one batch to the client; with `exactly_once` also those after which a Kafka transaction ends at
+    /// the next end of a source transaction, and the size above which a source transaction is split.
     #[serde(default = "default_max_records")]
     pub max_records: usize,
     /// Largest record, before compression.
@@ -143,6 +147,18 @@ pub enum Compression {
     Gzip,
     Snappy,
     Zstd,
+}
+
+/// How often a record can arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Once, and again after a fault.
+    #[default]
+    AtLeastOnce,
+    /// Once for consumers that read committed records only: records and the cursor's position are one Kafka
+    /// transaction.
+    ExactlyOnce,
 }
 
 /// Which replicas must have a record before it counts.
@@ -476,6 +492,7 @@ impl KafkaConfig {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
         }
         super::settings::check_passthrough(&self.librdkafka)?;
+        super::settings::check_guarantee(self)?;
         super::settings::check_record_limit(self.max_record_bytes)?;
         if self.tombstones() && *self.message_key() != MessageKey::PrimaryKey {
             return Err(FieldError::new("tombstones", "a tombstone needs a key: set message_key = \"primary_key\""));

@@ -48,8 +48,8 @@ pub async fn inspect(
 ) -> Result<Vec<TopicFacts>, SinkError> {
     let progress = Progress::default();
     let window = Arc::new(Window::new(progress.clone()));
-    let producer = Producer::start(config, cursor, window, progress.clone(), BATCH_BYTES)?;
-    let (handle, names) = (producer.handle(), topics.to_vec());
+    let producer = Producer::start(config, cursor, None, window, progress.clone(), BATCH_BYTES)?;
+    let (handle, names) = (producer.clone(), topics.to_vec());
     let asked = tokio::task::spawn_blocking(move || {
         if names.is_empty() {
             return handle.reach(timeout).map(|()| Vec::new());

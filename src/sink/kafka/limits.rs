@@ -18,13 +18,7 @@ impl Limits {
     /// Connects in the background; none when the client refuses, which the producer then says better.
     pub(super) fn connect(config: &KafkaConfig, cursor: &str) -> Option<Self> {
         let mut client = ClientConfig::new();
-        // What producers only know would be warned about.
-        let asked = ["bootstrap.servers", "client.id", "socket.keepalive.enable", "reconnect.backoff.max.ms"];
-        for (key, value) in super::settings::client_settings(config, cursor, super::settings::BATCH_BYTES) {
-            if asked.contains(&key.as_str()) || ["security.", "sasl.", "ssl."].iter().any(|p| key.starts_with(p)) {
-                client.set(key, value);
-            }
-        }
+        client.extend(super::settings::connection_settings(config, cursor));
         client.create().ok().map(Self)
     }
 

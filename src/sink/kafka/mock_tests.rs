@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use relay_store::{CursorEpoch, Seq};
 
 use super::config::KafkaConfig;
-use super::{Budget, KafkaSink};
+use super::{Budget, KafkaSink, TransactionalSink};
 use crate::failure::Class;
 use crate::sink::batch::tests::batch_to;
 use crate::sink::conformance::{Destination, conformance};
@@ -105,6 +105,41 @@ fn assert_in_order(values: &BTreeMap<i32, Vec<String>>, count: u64) {
         let numbers: Vec<u64> = values.iter().map(|v| v.parse().expect("a number")).collect();
         assert!(numbers.is_sorted(), "partition {partition} is out of order: {numbers:?}");
     }
+}
+
+/// The mock cluster under transactions. It does not hide what was aborted: what consumers see is shown on a real one.
+struct Transactional(Cluster);
+
+impl Destination for Transactional {
+    type Sink = TransactionalSink;
+
+    fn sink(&self) -> TransactionalSink {
+        let config = format!("brokers = {:?}\ndelivery = \"exactly_once\"", self.0.bootstrap_servers());
+        let config: KafkaConfig = toml::from_str(&config).expect("valid config");
+        TransactionalSink::new(config, "mock", &Budget::default())
+    }
+
+    fn place(&self) -> &str {
+        TOPIC
+    }
+
+    fn values(&self) -> Vec<String> {
+        self.0.values()
+    }
+}
+
+mod transactional {
+    use super::*;
+
+    /// A topic of positions of its own, and this process no owner of it: each test is a process of its own.
+    fn transactional() -> Transactional {
+        let cluster = cluster(1);
+        let names = super::super::Names::of("mock", "conformance");
+        cluster.create_topic(&names.topic, 1, 1).expect("topic");
+        Transactional(cluster)
+    }
+
+    conformance!(transactional());
 }
 
 impl Destination for Cluster {

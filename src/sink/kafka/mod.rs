@@ -1,4 +1,5 @@
-//! Kafka topics as a destination: an idempotent producer, explicit partitions, acks by a contiguous prefix.
+//! Kafka topics as a destination: an idempotent producer, explicit partitions, acks by a contiguous prefix; or
+//! transactions that hold records and position, acked by their commit.
 //!
 //! A broker that is away is no failure: records wait in a bounded window, and the delivery with them. What waiting
 //! cannot cure (a missing topic, a refused login, a record too large) fails definitely, and nothing after it is acked.
@@ -6,6 +7,10 @@
 #![cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "the config is checked also where no client is built"))]
 
 pub mod config;
+#[cfg(feature = "kafka")]
+mod cut;
+#[cfg(feature = "kafka")]
+mod features;
 #[cfg(feature = "kafka")]
 mod inspect;
 #[cfg(feature = "kafka")]
@@ -15,20 +20,34 @@ mod mock_tests;
 #[cfg(feature = "kafka")]
 mod outcome;
 #[cfg(feature = "kafka")]
+mod position;
+#[cfg(feature = "kafka")]
+mod positions;
+#[cfg(feature = "kafka")]
 mod producer;
 mod settings;
 #[cfg(feature = "kafka")]
 mod sink;
 mod topics;
+#[cfg(feature = "kafka")]
+mod transaction;
+#[cfg(feature = "kafka")]
+mod transactional;
 mod window;
 #[cfg(feature = "kafka")]
 mod writer;
 
 #[cfg(feature = "kafka")]
+pub use features::{caveat, transaction_version};
+#[cfg(feature = "kafka")]
 pub use inspect::{TopicFacts, inspect, named_topics};
+#[cfg(feature = "kafka")]
+pub use position::Names;
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
 pub use topics::{check_template, expand, partition};
+#[cfg(feature = "kafka")]
+pub use transactional::TransactionalSink;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

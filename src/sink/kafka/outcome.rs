@@ -37,6 +37,31 @@ pub(super) fn not_allowed(topic: &str) -> SinkError {
         .advise(format!("allow WRITE and DESCRIBE on topic {topic}, then resume"))
 }
 
+/// A transaction, or the producer that made it, came to its end. What is not definite is begun again from the position
+/// in Kafka, with a new producer.
+pub(super) fn transaction_error(code: Code, reason: String) -> SinkError {
+    match code {
+        Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => SinkError::definite(format!(
+            "the account may not use transactions: {reason}"
+        ))
+        .advise("allow WRITE and DESCRIBE on transactional ids with the prefix relay-, then resume"),
+        Code::TopicAuthorizationFailed => SinkError::definite(format!("the account may not write a topic: {reason}"))
+            .advise("allow WRITE and DESCRIBE on the delivery's topics and on __relay_cursors.*, then resume"),
+        Code::InvalidTransactionTimeout => SinkError::definite(reason).advise(
+            "raise the brokers' transaction.max.timeout.ms, or lower librdkafka.\"transaction.timeout.ms\", then resume",
+        ),
+        Code::UnsupportedFeature | Code::UnsupportedVersion => {
+            SinkError::definite(format!("the cluster has no transactions: {reason}"))
+                .advise("set delivery = \"at_least_once\", or use brokers that have them")
+        }
+        // Another relay, or the broker itself after the transaction's time was over: the position tells which.
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            SinkError::transient(format!("the producer was fenced: {reason}"))
+        }
+        _ => SinkError::transient(reason),
+    }
+}
+
 /// What an error that belongs to no record means.
 #[derive(Debug)]
 pub(super) enum Global {
@@ -91,6 +116,22 @@ mod tests {
             assert!(error.reason.contains("shop.orders") && error.next_step.is_some(), "{error:?}");
         }
         assert_eq!(record_error(Code::PurgeQueue, "t", 0, 1).class, Class::Transient);
+    }
+
+    #[test]
+    fn a_transaction_begins_again_unless_only_an_operator_can_help() {
+        for code in [
+            Code::TransactionalIdAuthorizationFailed,
+            Code::TopicAuthorizationFailed,
+            Code::InvalidTransactionTimeout,
+            Code::UnsupportedFeature,
+        ] {
+            let error = transaction_error(code, "why".to_owned());
+            assert!(error.class == Class::Definite && error.next_step.is_some(), "{code:?}");
+        }
+        for code in [Code::Fenced, Code::InvalidProducerIdMapping, Code::OperationTimedOut, Code::State] {
+            assert_eq!(transaction_error(code, "why".to_owned()).class, Class::Transient, "{code:?}");
+        }
     }
 
     #[test]

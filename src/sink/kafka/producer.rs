@@ -27,11 +27,11 @@ const HEADER_BYTES: usize = 96;
 /// What the client library reports to; lives as long as the producer.
 pub(super) struct Reports {
     window: Arc<Window>,
-    progress: Progress,
+    pub(super) progress: Progress,
     cursor: String,
     cost: Cost,
     /// Set when the sink is closing: records that are dropped then are no failure.
-    closing: AtomicBool,
+    pub(super) closing: AtomicBool,
     /// Set while a trouble was reported that the next delivered record ends.
     troubled: AtomicBool,
 }
@@ -118,7 +118,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: i32,
     pub(super) seq: Seq,
-    pub(super) record: &'a Record,
+    /// Whether it is the last record of its entry.
+    pub(super) ends_entry: bool,
     pub(super) key: Option<&'a [u8]>,
     pub(super) value: Option<&'a [u8]>,
     pub(super) timestamp_ms: i64,
@@ -131,18 +132,20 @@ impl Outgoing<'_> {
     }
 }
 
-/// One connection to a cluster.
+/// One connection to a cluster. Clones are handles for threads that may block.
+#[derive(Clone)]
 pub(super) struct Producer {
-    client: Arc<ThreadedProducer<Reports>>,
+    pub(super) client: Arc<ThreadedProducer<Reports>>,
     window: Arc<Window>,
     cost: Cost,
 }
 
 impl Producer {
-    /// Starts the client library; connects in the background.
+    /// Starts the client library; connects in the background. With a transactional id it sends in transactions only.
     pub(super) fn start(
         config: &KafkaConfig,
         cursor: &str,
+        transactional_id: Option<&str>,
         window: Arc<Window>,
         progress: Progress,
         batch_bytes: usize,
@@ -150,6 +153,9 @@ impl Producer {
         let mut client = ClientConfig::new();
         for (key, value) in super::settings::client_settings(config, cursor, batch_bytes) {
             client.set(key, value);
+        }
+        if let Some(id) = transactional_id {
+            client.set("transactional.id", id);
         }
         let cost = Cost::new(config.headers);
         let reports = Reports {
@@ -175,7 +181,7 @@ impl Producer {
     pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Result<bool, SinkError> {
         let bytes = outgoing.payload_len();
         let cost = self.cost.of(0, bytes);
-        let place = self.window.push(outgoing.seq, outgoing.record.ends_entry, cost);
+        let place = self.window.push(outgoing.seq, outgoing.ends_entry, cost);
         let record = BaseRecord::<[u8], [u8], usize> {
             topic: outgoing.topic,
             partition: Some(outgoing.partition),
@@ -223,11 +229,6 @@ impl Producer {
             Some(_) => Ok(()),
             None => Err(SinkError::transient(format!("no broker answered within {} s", timeout.as_secs()))),
         }
-    }
-
-    /// A second handle for a thread that may block.
-    pub(super) fn handle(&self) -> Self {
-        Self { client: self.client.clone(), window: self.window.clone(), cost: self.cost }
     }
 
     /// From now on dropped records are no failure.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{FieldError, Size};
 
-use super::config::{Acks, Compression, KafkaConfig, SaslMechanism, Security};
+use super::config::{Acks, Compression, Guarantee, KafkaConfig, SaslMechanism, Security};
 
 /// What a record costs on the wire beside key, value and headers, at most: lengths, timestamp and offset deltas of
 /// the record, and the batch header that it may have alone (Kafka protocol, "Record Batch": 61 bytes).
@@ -15,6 +15,11 @@ const CLIENT_RECORD_BYTES_MAX: u64 = 1_000_000_000;
 pub(super) const BATCH_BYTES: usize = 1_000_000;
 /// Milliseconds a record waits for others in its batch; the latency target allows it, half the requests are saved.
 pub const LINGER_MS: u32 = 5;
+/// The same inside a transaction, whose end waits for the last batch: long enough for a batch to fill at speed.
+const TRANSACTION_LINGER_MS: u32 = 1;
+/// May be passed through with `delivery = "exactly_once"`: the broker bounds it by its `transaction.max.timeout.ms`.
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
 /// The client's own bound on queued bytes. The in-flight window stays below it; this one is the second lock.
 const QUEUE_KBYTES: usize = 96 << 10;
 
@@ -31,7 +36,7 @@ const REFUSED: [(&str, &str); 14] = [
     ("max.in.flight", "more requests in flight could reorder records"),
     ("max.in.flight.requests.per.connection", "more requests in flight could reorder records"),
     ("delivery.report.only.error", "acks move the cursor"),
-    ("transactional.id", "the delivery is at least once"),
+    ("transactional.id", "set `delivery = \"exactly_once\"`; the id is made of the relay's and the delivery's names"),
     ("allow.auto.create.topics", "a topic created by accident has the wrong partitions; create it"),
     ("message.max.bytes", "set `max_record_bytes`"),
 ];
@@ -67,6 +72,37 @@ pub(super) fn check_passthrough(settings: &BTreeMap<String, String>) -> Result<(
     Ok(())
 }
 
+/// A Kafka transaction needs an idempotent producer, and that one needs every replica.
+pub(super) fn check_guarantee(config: &KafkaConfig) -> Result<(), FieldError> {
+    if config.delivery == Guarantee::AtLeastOnce {
+        return match config.librdkafka.contains_key(TRANSACTION_TIMEOUT) {
+            true => Err(FieldError::new(
+                format!("librdkafka.{TRANSACTION_TIMEOUT:?}"),
+                "there are no transactions with delivery = \"at_least_once\"",
+            )),
+            false => Ok(()),
+        };
+    }
+    if config.acks != Acks::All {
+        let reason = "delivery = \"exactly_once\" needs acks = \"all\": less can lose what was committed";
+        return Err(FieldError::new("acks", reason));
+    }
+    if config.max_records == 0 {
+        return Err(FieldError::new("max_records", "it is 0; a transaction holds one record at least"));
+    }
+    if transaction_timeout_ms(config).is_none() {
+        let reason = "it is not a number of milliseconds from 1000 to 2147483647";
+        return Err(FieldError::new(format!("librdkafka.{TRANSACTION_TIMEOUT:?}"), reason));
+    }
+    Ok(())
+}
+
+/// How long a transaction may stay open before the broker aborts it, milliseconds. None when it is set to nonsense.
+pub(super) fn transaction_timeout_ms(config: &KafkaConfig) -> Option<u64> {
+    let Some(text) = config.librdkafka.get(TRANSACTION_TIMEOUT) else { return Some(TRANSACTION_TIMEOUT_MS) };
+    text.parse().ok().filter(|ms| (1000..=i32::MAX as u64).contains(ms))
+}
+
 /// The limit must leave room for what the client adds.
 pub(super) fn check_record_limit(limit: Size) -> Result<(), FieldError> {
     let most = CLIENT_RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES as u64;
@@ -86,11 +122,13 @@ pub(super) fn client_settings(config: &KafkaConfig, cursor: &str, batch_bytes: u
     set("bootstrap.servers", &config.brokers);
     set("client.id", &format!("relay-{cursor}"));
     set("acks", config.acks.as_str());
+    let transactional = config.delivery == Guarantee::ExactlyOnce;
     match config.acks {
         Acks::All => {
             set("enable.idempotence", "true");
-            // A record that the broker refuses makes the producer stop instead of letting later ones pass.
-            set("enable.gapless.guarantee", "true");
+            // A record that the broker refuses makes the producer stop instead of letting later ones pass. In a
+            // transaction the abort does that.
+            set("enable.gapless.guarantee", if transactional { "false" } else { "true" });
         }
         // Without sequence numbers only one request at a time keeps the order over a retry.
         Acks::Leader | Acks::None => {
@@ -108,12 +146,19 @@ pub(super) fn client_settings(config: &KafkaConfig, cursor: &str, batch_bytes: u
             Compression::Zstd => "zstd",
         },
     );
-    set("linger.ms", &LINGER_MS.to_string());
+    set("linger.ms", &(if transactional { TRANSACTION_LINGER_MS } else { LINGER_MS }).to_string());
     set("batch.size", &batch_bytes.to_string());
     set("batch.num.messages", &config.max_records.to_string());
     set("message.max.bytes", &(config.max_record_bytes.0 + RECORD_OVERHEAD_BYTES as u64).max(1000).to_string());
-    // 0 is for ever: a record that timed out would be skipped while later ones pass (librdkafka #2188, #4134).
-    set("message.timeout.ms", "0");
+    if transactional {
+        // A record that times out makes its transaction one that can only be aborted: nothing passes it.
+        let timeout = transaction_timeout_ms(config).unwrap_or(TRANSACTION_TIMEOUT_MS).to_string();
+        set(TRANSACTION_TIMEOUT, &timeout);
+        set("message.timeout.ms", &timeout);
+    } else {
+        // 0 is for ever: a record that timed out would be skipped while later ones pass (librdkafka #2188, #4134).
+        set("message.timeout.ms", "0");
+    }
     set("queue.buffering.max.messages", &(2 * super::window::PLACES).to_string());
     set("queue.buffering.max.kbytes", &QUEUE_KBYTES.max(config.max_record_bytes.0 as usize / 512).to_string());
     set("socket.keepalive.enable", "true");
@@ -123,6 +168,17 @@ pub(super) fn client_settings(config: &KafkaConfig, cursor: &str, batch_bytes: u
     set("enable.metrics.push", "false");
     security_settings(config, &mut set);
     settings.extend(config.librdkafka.iter().map(|(k, v)| (k.clone(), v.clone())));
+    settings
+}
+
+/// Those of them that every kind of client knows: where the cluster is and how to log in.
+#[cfg(feature = "kafka")]
+pub(super) fn connection_settings(config: &KafkaConfig, cursor: &str) -> BTreeMap<String, String> {
+    let asked = ["bootstrap.servers", "client.id", "socket.keepalive.enable", "reconnect.backoff.max.ms"];
+    let mut settings = client_settings(config, cursor, BATCH_BYTES);
+    settings.retain(|key, _| {
+        asked.contains(&key.as_str()) || ["security.", "sasl.", "ssl."].iter().any(|p| key.starts_with(p))
+    });
     settings
 }
 
@@ -189,6 +245,28 @@ mod tests {
             assert_eq!(settings["enable.idempotence"], "false");
             assert_eq!(settings["max.in.flight.requests.per.connection"], "1");
         }
+    }
+
+    #[test]
+    fn a_transaction_needs_every_replica_and_bounds_its_records_by_its_own_time() {
+        let once = |more: &str| config(&format!("brokers = \"k:9092\"\ndelivery = \"exactly_once\"\n{more}"));
+        let settings = client_settings(&once(""), "c", BATCH_BYTES);
+        assert_eq!(settings["enable.idempotence"], "true");
+        assert_eq!(settings["enable.gapless.guarantee"], "false");
+        assert_eq!((&*settings["message.timeout.ms"], &*settings[TRANSACTION_TIMEOUT]), ("60000", "60000"));
+        let longer = once("librdkafka = { \"transaction.timeout.ms\" = \"300000\" }");
+        assert_eq!(check_guarantee(&longer), Ok(()));
+        assert_eq!(client_settings(&longer, "c", BATCH_BYTES)["message.timeout.ms"], "300000");
+        for (more, field) in [
+            ("acks = 1", "acks"),
+            ("max_records = 0", "max_records"),
+            ("librdkafka = { \"transaction.timeout.ms\" = \"soon\" }", "transaction.timeout.ms"),
+        ] {
+            let error = check_guarantee(&once(more)).unwrap_err();
+            assert!(error.field.contains(field), "{error:?}");
+        }
+        let text = "brokers = \"k:9092\"\nlibrdkafka = { \"transaction.timeout.ms\" = \"300000\" }";
+        assert!(check_guarantee(&config(text)).is_err(), "there is no transaction");
     }
 
     #[test]

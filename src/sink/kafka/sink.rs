@@ -30,7 +30,7 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     async fn open(&mut self, opening: Opening) -> Result<(), SinkError> {
         let window = Arc::new(Window::new(opening.progress.clone()));
-        let writer = self.open.insert(Writer::start(&self.config, &self.source, &opening, window)?);
+        let writer = self.open.insert(Writer::start(&self.config, &self.source, &opening, None, window)?);
         writer.open_topics(&self.config).await
     }
 

@@ -66,6 +66,20 @@ pub fn partition(policy: Partition, hash: i32, count: u32) -> i32 {
 #[serde(deny_unknown_fields)]
 pub(super) struct Kept {
     pub(super) partitions: BTreeMap<String, u32>,
+    /// A position that was committed to Kafka; what is there now is at or past it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) position: Option<KnownPosition>,
+    /// Least that a topic takes in one batch, when that is less than ours: transactions are begun with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) batch_bytes: Option<usize>,
+}
+
+/// Where and how far a cursor's position in Kafka was, in the cursor's epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KnownPosition {
+    pub(super) topic: String,
+    pub(super) seq: u64,
 }
 
 impl Kept {
@@ -142,7 +156,13 @@ mod tests {
 
     #[test]
     fn kept_widths_come_back_and_foreign_bytes_are_refused() {
-        let kept = Kept { partitions: BTreeMap::from([("a.b".to_owned(), 3)]) };
+        let known = KnownPosition { topic: "__relay_cursors.shop.orders".to_owned(), seq: 7 };
+        let partitions = BTreeMap::from([("a.b".to_owned(), 3)]);
+        let kept = Kept { partitions, position: Some(known), batch_bytes: Some(20_000) };
+        assert_eq!(
+            Kept::decode(br#"{"partitions":{"a.b":3}}"#).map(|kept| kept.partitions),
+            Ok(kept.partitions.clone())
+        );
         assert_eq!(Kept::decode(&kept.encode()), Ok(kept));
         assert_eq!(Kept::decode(b""), Ok(Kept::default()));
         assert!(Kept::decode(b"\0\0\0\0\0\0\0\x05").is_err());

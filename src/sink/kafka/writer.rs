@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_store::Seq;
+
 use super::config::KafkaConfig;
 use super::limits::Limits;
 use super::producer::{HeaderContext, Outgoing, Producer, Topic};
@@ -12,6 +14,7 @@ use super::settings::{BATCH_BYTES, RECORD_OVERHEAD_BYTES};
 use super::topics::{self, Kept, Width};
 use super::window::{PLACES, Window};
 use super::{Share, outcome};
+use crate::failure::Class;
 use crate::sink::{Batch, Event, Opening, Origin, Place, Progress, Record, SinkError};
 
 /// How long one question to the cluster may take before it counts as unreachable.
@@ -22,6 +25,8 @@ const ASK_MISSING: u32 = 3;
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// After the producer stopped: how long the reports of the records that caused it may take.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long records of a transaction may stay unacked before it is asked whether it can still be committed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes records to a cluster, in order, for one life of a sink.
 pub(super) struct Writer {
@@ -29,6 +34,7 @@ pub(super) struct Writer {
     pub(super) producer: Producer,
     /// Batches of the producer stay below it: the least that any topic so far takes.
     batch_bytes: usize,
+    transactional: bool,
     limits: Option<Limits>,
     pub(super) window: Arc<Window>,
     /// Where failures, troubles and the kept state are told.
@@ -48,12 +54,16 @@ impl Writer {
         config: &KafkaConfig,
         source: &str,
         opening: &Opening,
+        transactional_id: Option<String>,
         window: Arc<Window>,
     ) -> Result<Self, SinkError> {
         let kept = Kept::decode(&opening.state)
             .map_err(|reason| SinkError::definite(reason).advise("reset the cursor: its state is of another sink"))?;
         let (cursor, progress) = (opening.cursor.clone(), opening.progress.clone());
-        let producer = Producer::start(config, &cursor, window.clone(), progress.clone(), BATCH_BYTES)?;
+        // Inside a transaction no other producer can take over, so that one begins with what is known.
+        let batch_bytes = kept.batch_bytes.filter(|_| transactional_id.is_some()).unwrap_or(BATCH_BYTES);
+        let id = transactional_id.as_deref();
+        let producer = Producer::start(config, &cursor, id, window.clone(), progress.clone(), batch_bytes)?;
         let headers = HeaderContext {
             wanted: config.headers,
             source: source.to_owned(),
@@ -64,7 +74,8 @@ impl Writer {
             limits: Limits::connect(config, &cursor),
             cursor,
             producer,
-            batch_bytes: BATCH_BYTES,
+            batch_bytes,
+            transactional: transactional_id.is_some(),
             window,
             progress,
             headers,
@@ -124,15 +135,12 @@ impl Writer {
         }
         let cost = self.producer.cost_of(key_len, value_len);
         loop {
-            if !self.window.has_room(cost, share.bytes()) {
-                self.wait_for_room(share.bytes()).await?;
-                continue;
-            }
+            self.room_for(cost, share).await?;
             let outgoing = Outgoing {
                 topic: &event.origin.destination,
                 partition: topics::partition(config.partition, record.hash, width),
                 seq: event.seq,
-                record,
+                ends_entry: record.ends_entry,
                 key,
                 value,
                 timestamp_ms: event.timestamp_ms,
@@ -146,11 +154,71 @@ impl Writer {
         }
     }
 
+    /// Sends one record of our own, which belongs to no entry.
+    pub(super) async fn write_own(
+        &mut self,
+        share: &Share,
+        (topic, partition): (&str, i32),
+        key: &str,
+        value: &[u8],
+    ) -> Result<(), SinkError> {
+        let cost = self.producer.cost_of(key.len(), value.len());
+        loop {
+            self.room_for(cost, share).await?;
+            let outgoing = Outgoing {
+                topic,
+                partition,
+                seq: Seq::ZERO,
+                ends_entry: false,
+                key: Some(key.as_bytes()),
+                value: Some(value),
+                timestamp_ms: crate::status::now_ms(),
+                headers: None,
+            };
+            match self.producer.send(outgoing) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.wait_for_room(share.bytes()).await?,
+                Err(error) => return Err(self.cause(error).await),
+            }
+        }
+    }
+
+    /// Waits until the broker has acked everything that was sent.
+    pub(super) async fn drained(&self) -> Result<(), SinkError> {
+        self.wait_below(0, 0).await
+    }
+
+    async fn wait_below(&self, bytes: usize, places: u64) -> Result<(), SinkError> {
+        let progress = &self.progress;
+        let mut below = std::pin::pin!(self.window.wait_below(bytes, places, || progress.failure().is_some()));
+        if !self.transactional {
+            below.await;
+            return self.check();
+        }
+        loop {
+            if tokio::time::timeout(PROBE_INTERVAL, &mut below).await.is_ok() {
+                return self.check();
+            }
+            // A transaction that can only be aborted keeps its records back and tells nobody.
+            let producer = self.producer.clone();
+            let probed = tokio::task::spawn_blocking(move || producer.probe()).await;
+            if let Ok(Err(error)) = probed {
+                progress.fail(error);
+                return self.check();
+            }
+        }
+    }
+
+    async fn room_for(&self, cost: usize, share: &Share) -> Result<(), SinkError> {
+        while !self.window.has_room(cost, share.bytes()) {
+            self.wait_for_room(share.bytes()).await?;
+        }
+        Ok(())
+    }
+
     /// Waits until three quarters of the window are left in flight at most.
     pub(super) async fn wait_for_room(&self, share: usize) -> Result<(), SinkError> {
-        let progress = &self.progress;
-        self.window.wait_below(share / 4 * 3, PLACES as u64 / 4 * 3, || progress.failure().is_some()).await;
-        self.check()
+        self.wait_below(share / 4 * 3, PLACES as u64 / 4 * 3).await
     }
 
     /// Ends this life for a record that cannot go.
@@ -163,9 +231,13 @@ impl Writer {
 
     /// A stopped producer refuses every record; the one that made it stop is among those in flight.
     async fn find_cause(&self, error: SinkError, event: &Event, record: &Record) -> SinkError {
-        if error.class != crate::failure::Class::Transient {
+        if error.class != Class::Transient {
             return self.refuse(error, event, record);
         }
+        self.cause(error).await
+    }
+
+    async fn cause(&self, error: SinkError) -> SinkError {
         let progress = &self.progress;
         let cause = self.window.wait_below(0, 0, || progress.failure().is_some());
         let _ = tokio::time::timeout(CAUSE_TIMEOUT, cause).await;
@@ -237,10 +309,16 @@ impl Writer {
         if bytes >= self.batch_bytes {
             return Ok(());
         }
-        let progress = &self.progress;
-        self.window.wait_below(0, 0, || progress.failure().is_some()).await;
-        self.check()?;
-        let producer = Producer::start(config, &self.cursor, self.window.clone(), self.progress.clone(), bytes.max(1))?;
+        if self.transactional {
+            self.kept.batch_bytes = Some(bytes.max(1));
+            self.progress.set_state(self.kept.encode());
+            return Err(SinkError::transient(format!(
+                "topic {topic} takes batches of {bytes} bytes at most: starting again with those"
+            )));
+        }
+        self.drained().await?;
+        let producer =
+            Producer::start(config, &self.cursor, None, self.window.clone(), self.progress.clone(), bytes.max(1))?;
         let old = std::mem::replace(&mut self.producer, producer);
         self.batch_bytes = bytes;
         tracing::info!(cursor = %self.cursor, topic, bytes, "topic takes small batches only; sending none larger");
@@ -251,29 +329,59 @@ impl Writer {
     }
 
     async fn ask(&self, topic: &str) -> Result<u32, SinkError> {
-        let mut missing = 0;
+        for _ in 0..ASK_MISSING {
+            let (producer, name) = (self.producer.clone(), topic.to_owned());
+            if let Topic::Partitions(count) = self.answer(move || producer.partitions(&name, ASK_TIMEOUT)).await? {
+                return Ok(count);
+            }
+            tokio::time::sleep(ASK_PAUSE).await;
+        }
+        Err(outcome::missing_topic(topic))
+    }
+
+    /// Whether a topic exists.
+    pub(super) async fn exists(&self, topic: &str) -> Result<bool, SinkError> {
+        let (producer, name) = (self.producer.clone(), topic.to_owned());
+        let found = self.answer(move || producer.partitions(&name, ASK_TIMEOUT)).await?;
+        Ok(found != Topic::Missing)
+    }
+
+    /// Whether a topic is compacted, when the cluster tells.
+    pub(super) async fn compacts(&self, topic: &str) -> Option<bool> {
+        self.limits.as_ref()?.settings(topic).await?.compacted
+    }
+
+    /// One call of the producer that may block.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Producer) -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let producer = self.producer.clone();
+        let called = tokio::task::spawn_blocking(move || call(&producer));
+        tokio::select! {
+            done = called => done.map_err(|e| SinkError::transient(format!("the client was cut off: {e}")))?,
+            error = self.progress.failed() => Err(error),
+        }
+    }
+
+    /// Repeats a question that may block until the cluster answers it; says meanwhile why it waits.
+    pub(super) async fn answer<T: Send + 'static>(
+        &self,
+        question: impl Fn() -> Result<T, SinkError> + Clone + Send + 'static,
+    ) -> Result<T, SinkError> {
         loop {
-            let (producer, name) = (self.producer.handle(), topic.to_owned());
-            let asked = tokio::task::spawn_blocking(move || producer.partitions(&name, ASK_TIMEOUT));
+            let asked = tokio::task::spawn_blocking(question.clone());
             let answer = tokio::select! {
-                answer = asked => answer.map_err(|e| SinkError::transient(format!("ask for topic {topic}: {e}")))?,
+                answer = asked => answer.map_err(|e| SinkError::transient(format!("ask the cluster: {e}")))?,
                 // A refused login is known long before the question times out.
                 error = self.progress.failed() => return Err(error),
             };
             match answer {
-                Ok(Topic::Partitions(count)) => {
+                Ok(answer) => {
                     self.progress.set_trouble(None);
-                    return Ok(count);
+                    return Ok(answer);
                 }
-                Ok(Topic::Missing) => {
-                    missing += 1;
-                    if missing == ASK_MISSING {
-                        return Err(outcome::missing_topic(topic));
-                    }
-                }
-                Err(error) if error.class == crate::failure::Class::Transient => {
-                    self.progress.set_trouble(Some(error.reason));
-                }
+                Err(error) if error.class == Class::Transient => self.progress.set_trouble(Some(error.reason)),
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(ASK_PAUSE).await;
