@@ -55,6 +55,11 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
         self.class() == Class::Transient
     }
 
+    /// Whether it comes after its retry window was waited out: it is not retried inside a window again.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
+
     /// The exit code when this failure ends the process.
     fn exit(&self) -> Exit {
         match self.class() {

@@ -7,7 +7,9 @@
 //! | definite | the daemon stops with the failure's exit code | parked until an operator resumes it |
 //! | fatal | the daemon stops | the daemon stops |
 //!
-//! `failed` is tried again every 60 s while `auto_resume` is on; `parked` never by itself.
+//! `failed` is tried again every 60 s while `auto_resume` is on; `parked` never by itself. The two windows, of failures
+//! to reach the other side and of all others, each run from the first failure of their kind; a life that ran well, or an
+//! operator's `resume`, opens both anew.
 
 use std::fmt;
 use std::future::Future;
@@ -37,6 +39,8 @@ pub struct Cause {
     pub class: Class,
     /// Whether the other side could not be reached.
     pub connection: bool,
+    /// Whether its window was waited out before it came.
+    pub exhausted: bool,
     /// The error with its causes.
     pub reason: String,
     /// What the operator can do.
@@ -51,6 +55,7 @@ impl Cause {
         Self {
             class: failure.class(),
             connection: failure.is_connection(),
+            exhausted: failure.is_exhausted(),
             reason: chain(failure),
             next_step: failure.next_step(),
             exit: failure.exit(),
@@ -72,6 +77,7 @@ impl Cause {
         Self {
             class: Class::Definite,
             connection: false,
+            exhausted: false,
             reason: format!("internal error: {text}"),
             next_step: Some("report it with the log around it; resume tries again from the same place".to_owned()),
             exit: Exit::Failed,
@@ -121,7 +127,12 @@ pub enum Decision {
 /// The failures of a task since it last ran well.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    first: Option<(Instant, i64)>,
+    /// When they began, in milliseconds since 1970.
+    since_ms: Option<i64>,
+    /// The first failure to reach the other side.
+    first_connection: Option<Instant>,
+    /// The first of another kind.
+    first_other: Option<Instant>,
     count: u32,
 }
 
@@ -131,7 +142,9 @@ impl Attempts {
         if ran_for >= HEALTHY_AFTER {
             *self = Self::default();
         }
-        let (first, _) = *self.first.get_or_insert_with(|| (now, now_ms()));
+        self.since_ms.get_or_insert_with(now_ms);
+        let kind = if cause.connection { &mut self.first_connection } else { &mut self.first_other };
+        let first = *kind.get_or_insert(now);
         self.count = self.count.saturating_add(1);
         match cause.class {
             Class::Fatal => return Decision::Stop,
@@ -140,6 +153,10 @@ impl Attempts {
             Class::Transient => {}
         }
         let window = if cause.connection { policy.retry.connection } else { policy.retry.other };
+        let failed = Decision::Fail { resume: policy.auto_resume.then_some(AUTO_RESUME_INTERVAL) };
+        if cause.exhausted {
+            return failed;
+        }
         let delay = self.delay(jitter);
         let elapsed = now.saturating_duration_since(first);
         match window {
@@ -149,7 +166,7 @@ impl Attempts {
                 let left = window.saturating_sub(elapsed);
                 Decision::Retry { delay: delay.min(left), left: Some(left) }
             }
-            Window::For(_) => Decision::Fail { resume: policy.auto_resume.then_some(AUTO_RESUME_INTERVAL) },
+            Window::For(_) => failed,
         }
     }
 
@@ -159,7 +176,7 @@ impl Attempts {
     }
 
     fn since_ms(&self) -> i64 {
-        self.first.map_or_else(now_ms, |(_, ms)| ms)
+        self.since_ms.unwrap_or_else(now_ms)
     }
 
     /// Half of the doubled delay is certain, the other half drawn, so that relays that lost one broker together
@@ -235,8 +252,13 @@ where
 {
     let mut attempts = Attempts::default();
     let mut wanted = control.0.subscribe();
+    let mut resumes = 0;
     loop {
         let seen = *wanted.borrow_and_update();
+        if std::mem::replace(&mut resumes, seen.resumes) != seen.resumes {
+            // Whoever resumes it has mended something: what comes now has windows of its own.
+            attempts = Attempts::default();
+        }
         if shutdown.is_cancelled() {
             return Outcome::Stopped;
         }
@@ -272,6 +294,7 @@ where
             Ok(Ok(())) => Cause {
                 class: Class::Transient,
                 connection: false,
+                exhausted: false,
                 reason: "task ended by itself".to_owned(),
                 next_step: None,
                 exit: Exit::Failed,
@@ -302,7 +325,7 @@ fn report(name: &str, task: &Task, attempts: &Attempts, cause: &Cause, decision:
     let (state, delay, left) = match decision {
         Decision::Retry { delay, left } => (State::Retrying, Some(*delay), *left),
         Decision::Park => (State::Parked, None, None),
-        Decision::Fail { resume } => (State::Failed, *resume, None),
+        Decision::Fail { resume } => (State::Failed, *resume, Some(Duration::ZERO)),
         Decision::Stop => (State::Failed, None, None),
     };
     let retry_at_ms = delay.map(|d| now_ms().saturating_add(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)));

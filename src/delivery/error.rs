@@ -12,6 +12,14 @@ pub enum DeliveryError {
     /// The sink could not go on.
     #[error("{}", at_place(.0))]
     Sink(#[from] SinkError),
+    /// The sink took nothing for as long as its retry window, and nobody wants it waited for any longer.
+    #[error("{reason}, for {} s", waited.as_secs())]
+    Waited {
+        /// Why it waited.
+        reason: String,
+        /// For how long.
+        waited: std::time::Duration,
+    },
     /// The log refused a read.
     #[error("read the log: {0}")]
     Read(ReadError),
@@ -88,6 +96,7 @@ impl Failure for DeliveryError {
             Self::Cursor(CursorError::Poisoned(_)) => Class::Fatal,
             Self::Cursor(CursorError::Storage(_) | CursorError::Closed | CursorError::StaleEpoch { .. })
             | Self::Read(ReadError::Storage(_))
+            | Self::Waited { .. }
             | Self::Interrupted(_) => Class::Transient,
             Self::Cursor(_)
             | Self::Read(ReadError::Gap(_))
@@ -102,6 +111,7 @@ impl Failure for DeliveryError {
     fn next_step(&self) -> Option<String> {
         match self {
             Self::Sink(error) => error.next_step.clone(),
+            Self::Waited { .. } => Some("resume the delivery once the destination is back".to_owned()),
             Self::Lost { cursor, gap } | Self::Gap { cursor, gap } => Some(format!(
                 "go on behind the gap with relay-cursor reset {cursor} --to seq:{}, or elsewhere",
                 gap.last.next()
@@ -115,7 +125,14 @@ impl Failure for DeliveryError {
     }
 
     fn is_connection(&self) -> bool {
-        matches!(self, Self::Sink(error) if error.class == Class::Transient)
+        match self {
+            Self::Sink(error) => error.class == Class::Transient,
+            error => matches!(error, Self::Waited { .. }),
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Waited { .. })
     }
 }
 

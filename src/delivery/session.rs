@@ -16,7 +16,7 @@ use super::pipeline::{Encode, Pipeline, Range, Step};
 use super::throttle::Throttle;
 use super::{DeliveryContext, DeliveryError};
 use crate::config::Window;
-use crate::sink::{Ack, Batch, Opening, Progress, Sink, SinkError};
+use crate::sink::{Ack, Batch, Opening, Progress, Sink};
 use crate::status::{Problem, State, now_ms, now_us};
 
 /// How often the cursor is moved, and looked at for a reset, a pause or a release.
@@ -294,7 +294,7 @@ impl<'a> Session<'a> {
     }
 
     /// Shows in the status that the sink waits, or that it no longer does. Ends the life when it has waited for
-    /// longer than the retry window and shall not go on by itself.
+    /// longer than the retry window and shall not go on by itself: then it has failed, until someone resumes it.
     fn show(&self, waiting: &mut Waiting) -> Result<(), DeliveryError> {
         if let Some(notice) = self.progress.take_notice() {
             self.context.status.set_notice(Some(notice));
@@ -313,11 +313,14 @@ impl<'a> Session<'a> {
             Window::Forever => None,
             Window::For(window) => Some(window.saturating_sub(waited)),
         };
-        let over = left == Some(Duration::ZERO);
+        let mut over = left == Some(Duration::ZERO);
         if over && !config.auto_resume {
-            let error = SinkError::definite(format!("{reason}, for {} s", waited.as_secs()));
-            return Err(error.advise("resume the delivery once the destination is back").into());
+            return Err(DeliveryError::Waited { reason, waited });
         }
+        // A life that waits before it has run goes on with what was said of those before it.
+        let before = self.context.status.task().problem();
+        over |= config.auto_resume && before.as_ref().is_some_and(|problem| problem.window_left_s == Some(0));
+        let since_ms = now_ms() - i64::try_from(waited.as_millis()).unwrap_or(0);
         let state = if over { State::Failed } else { State::Retrying };
         if self.context.status.state() != state {
             tracing::warn!(cursor = %self.cursor.name, reason = %reason, "the sink waits");
@@ -327,10 +330,10 @@ impl<'a> Session<'a> {
             Problem {
                 reason,
                 next_step: None,
-                attempts: 1,
-                since_ms: now_ms() - i64::try_from(waited.as_millis()).unwrap_or(0),
+                attempts: before.as_ref().map_or(1, |problem| problem.attempts),
+                since_ms: before.map_or(since_ms, |problem| problem.since_ms.min(since_ms)),
                 retry_at_ms: None,
-                window_left_s: left.map(|left| left.as_secs()),
+                window_left_s: if over { Some(0) } else { left.map(|left| left.as_secs()) },
                 class: Some(crate::failure::Class::Transient),
             },
         );

@@ -71,6 +71,40 @@ fn each_kind_of_failure_has_its_own_window() {
 }
 
 #[test]
+fn the_window_of_one_kind_is_not_used_up_by_failures_of_the_other() {
+    let (mut attempts, start) = (Attempts::default(), Instant::now());
+    let (away, refused) = (cause(Class::Transient, true), cause(Class::Transient, false));
+    attempts.decide(start, Duration::ZERO, &away, &POLICY, 0.5);
+    // The broker was away for half an hour; what is wrong then has ten minutes of its own.
+    let back = start + Duration::from_secs(1800);
+    let decision = attempts.decide(back, Duration::ZERO, &refused, &POLICY, 1.0);
+    assert!(matches!(decision, Decision::Retry { left: Some(left), .. } if left == Duration::from_secs(600)));
+    let over = back + Duration::from_secs(600);
+    assert!(matches!(attempts.decide(over, Duration::ZERO, &refused, &POLICY, 0.5), Decision::Fail { .. }));
+    assert!(matches!(attempts.decide(over, Duration::ZERO, &away, &POLICY, 0.5), Decision::Retry { .. }));
+}
+
+#[test]
+fn a_window_that_was_waited_out_already_is_not_opened_again() {
+    let waited = Cause { exhausted: true, ..cause(Class::Transient, true) };
+    let by_hand = Policy { auto_resume: false, ..POLICY };
+    let decide = |policy| Attempts::default().decide(Instant::now(), Duration::ZERO, &waited, policy, 0.5);
+    assert_eq!(decide(&by_hand), Decision::Fail { resume: None });
+    assert_eq!(decide(&POLICY), Decision::Fail { resume: Some(AUTO_RESUME_INTERVAL) });
+}
+
+#[test]
+fn endless_windows_never_end() {
+    let forever = Policy { retry: Retry { connection: Window::Forever, other: Window::Forever }, ..POLICY };
+    let (mut attempts, start) = (Attempts::default(), Instant::now());
+    for (days, connection) in [(0, true), (0, false), (400, true), (400, false)] {
+        let now = start + Duration::from_secs(days * 86_400);
+        let decision = attempts.decide(now, Duration::ZERO, &cause(Class::Transient, connection), &forever, 0.5);
+        assert!(matches!(decision, Decision::Retry { left: None, .. }), "{decision:?}");
+    }
+}
+
+#[test]
 fn a_life_that_ran_well_opens_a_window_of_its_own() {
     let mut attempts = Attempts::default();
     let start = Instant::now();
@@ -181,6 +215,46 @@ async fn a_task_out_of_retries_comes_back_by_itself_a_week_later() {
     tokio::time::sleep(Duration::from_secs(7 * 86_400)).await;
     let tried = t.lives() - before;
     assert!((10_000..=10_100).contains(&tried), "{tried} tries in a week, one a minute");
+    t.shutdown.cancel();
+    assert_eq!(t.supervisor.await.unwrap(), Outcome::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_counts_attempts_and_what_is_left_of_the_window() {
+    let away: &[Option<Class>] = &[Some(Class::Transient)];
+    let t = start(POLICY, away);
+    let mut seen = Vec::new();
+    while t.lives() < 6 {
+        t.reach(State::Retrying).await;
+        let problem = t.status.find("orders").unwrap().task().problem().unwrap();
+        seen.push((problem.attempts, problem.window_left_s.expect("a window")));
+        // Each life fails as soon as it begins: nobody can count on seeing it start.
+        let lives = t.lives();
+        while t.lives() == lives {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert!(seen.windows(2).all(|w| w[1].0 == w[0].0 + 1 && w[1].1 < w[0].1), "{seen:?}");
+    assert!(seen[0] == (1, 720 * 60), "{seen:?}");
+    t.reach(State::Failed).await;
+    let problem = t.status.find("orders").unwrap().task().problem().unwrap();
+    assert!(problem.attempts > 100 && problem.retry_at_ms.is_some(), "{problem:?}");
+    t.shutdown.cancel();
+    assert_eq!(t.supervisor.await.unwrap(), Outcome::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_auto_resume_a_failed_task_waits_and_a_resume_opens_a_new_window() {
+    let t = start(Policy { auto_resume: false, ..POLICY }, &[Some(Class::Transient)]);
+    t.reach(State::Failed).await;
+    let tried = t.lives();
+    tokio::time::sleep(Duration::from_secs(7 * 86_400)).await;
+    assert_eq!(t.lives(), tried, "it waits for an operator");
+    t.control.resume();
+    t.reach(State::Retrying).await;
+    let problem = t.status.find("orders").unwrap().task().problem().unwrap();
+    assert_eq!((problem.attempts, problem.window_left_s), (1, Some(720 * 60)));
+    t.reach(State::Failed).await;
     t.shutdown.cancel();
     assert_eq!(t.supervisor.await.unwrap(), Outcome::Stopped);
 }

@@ -37,11 +37,11 @@ async fn at_the_end_of_its_window_a_silent_sink_has_failed_and_goes_on_by_itself
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_auto_resume_the_end_of_the_window_parks_the_delivery_with_what_to_do() {
+async fn without_auto_resume_the_end_of_the_window_ends_the_life_with_what_to_do() {
     let mut lab = waiting(false).await;
     tokio::time::advance(WINDOW).await;
     let error = lab.failure().await;
-    assert_eq!(error.class(), Class::Definite, "parked until someone resumes it");
+    assert!(error.class() == Class::Transient && error.is_exhausted(), "failed until someone resumes it");
     assert!(error.to_string().contains("acknowledged nothing"), "{error}");
     assert!(error.next_step().is_some_and(|step| step.contains("resume")), "{error}");
     assert_eq!(lab.acked(), Seq::ZERO);
