@@ -1,6 +1,7 @@
 //! Every setting: from the file, by way of its raw form, to values the rest of the code can trust. All
 //! defaults live in this module; an error names the file, the line and the field, and what to write instead.
 
+mod alert;
 mod delivery;
 mod document;
 mod log;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use alert::{Alert, Webhook};
 pub use delivery::{Delivery, FileConfig, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
@@ -40,6 +42,8 @@ pub struct Config {
     pub log: Log,
     /// The HTTP API.
     pub admin: Admin,
+    /// Where states and thresholds are posted.
+    pub alert: Alert,
     /// One per cursor; at least one: standard output when the file names none.
     #[serde(rename = "delivery")]
     pub deliveries: Vec<Delivery>,
@@ -171,6 +175,8 @@ struct Raw {
     #[serde(default)]
     admin: Admin,
     #[serde(default)]
+    alert: alert::Raw,
+    #[serde(default)]
     delivery: Vec<delivery::Raw>,
 }
 
@@ -212,10 +218,12 @@ impl Config {
         raw.log.validate().map_err(|e| e.within("log"))?;
         validate_admin(&raw.admin).map_err(|e| e.within("admin"))?;
         let source = std::mem::take(&mut raw.source).resolve(&name, environment).map_err(|e| e.within("source"))?;
+        let alert = std::mem::take(&mut raw.alert).resolve(&Alert::default(), "RELAY_ALERT_WEBHOOK", environment);
+        let alert = alert.map_err(|e| e.within("alert"))?;
         let mut deliveries: Vec<Delivery> = Vec::with_capacity(raw.delivery.len().max(1));
         for (i, delivery) in std::mem::take(&mut raw.delivery).into_iter().enumerate() {
             let section = format!("delivery[{i}]");
-            let delivery = delivery.resolve(&raw.log.retention, environment).map_err(|e| e.within(&section))?;
+            let delivery = delivery.resolve(&raw.log.retention, &alert, environment).map_err(|e| e.within(&section))?;
             if deliveries.iter().any(|d| d.name == delivery.name) {
                 let reason = format!("two deliveries are called {:?}; each needs a name of its own", delivery.name);
                 return Err(FieldError::new("name", reason).within(&section));
@@ -223,10 +231,10 @@ impl Config {
             deliveries.push(delivery);
         }
         if deliveries.is_empty() {
-            deliveries.push(Delivery::standard_output(&raw.log.retention));
+            deliveries.push(Delivery::standard_output(&raw.log.retention, &alert));
         }
         let Raw { environment, logging, log, admin, .. } = raw;
-        Ok(Self { name, environment, logging, source, log, admin, deliveries })
+        Ok(Self { name, environment, logging, source, log, admin, alert, deliveries })
     }
 
     /// The effective settings as TOML, secrets as `***`.

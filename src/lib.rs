@@ -18,11 +18,13 @@
 //! | [`format`](mod@format) | change to bytes, one file a format |
 //! | [`sink`] | one destination each: Kafka, a file |
 //! | [`supervisor`] | the one place that decides retry, park or stop |
+//! | [`alert`] | which states and thresholds are posted to a webhook, and the posting |
 //! | [`check`] | the precheck, one file a family |
 //! | [`config`] | every setting with its default |
 //! | [`api`], [`metrics`], [`status`] | what an operator sees |
 //! | `relay-store` (crate) | the log itself: segments, marks, cursors, retention, addresses |
 
+pub mod alert;
 pub mod api;
 pub mod binlog;
 pub mod capture;

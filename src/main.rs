@@ -131,6 +131,10 @@ fn print(text: &str) -> Ended {
 fn start_logging(logging: &Logging) {
     let level = format!("{:?}", logging.level).to_lowercase();
     let filter = EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // The HTTP client would write whole addresses at its lowest level, and those of webhooks may hold secrets.
+    let filter = ["ureq=warn", "ureq_proto=warn"]
+        .into_iter()
+        .fold(filter, |filter, quiet| filter.add_directive(quiet.parse().expect("a directive")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match logging.format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).init(),

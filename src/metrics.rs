@@ -63,6 +63,31 @@ pub struct DeliveryMetrics {
     pub latency: Histogram,
 }
 
+/// What posting alerts counts. Clones count into the same.
+#[derive(Debug, Clone, Default)]
+pub struct AlertMetrics {
+    /// Notices that arrived.
+    pub posted: Counter,
+    /// Attempts that failed.
+    pub failed: Counter,
+    /// Notices given up, because too many waited or their address left the config.
+    pub dropped: Counter,
+    /// Notices that wait to be posted.
+    pub waiting: Gauge,
+    raised: IntFamily,
+}
+
+impl AlertMetrics {
+    /// Says how many alerts are raised now, by task and kind; all others are not.
+    pub fn set_raised(&self, raised: impl IntoIterator<Item = (String, &'static str, usize)>) {
+        self.raised.clear();
+        for (task, alert, count) in raised {
+            let labels = vec![("task", task), ("alert", alert.to_owned())];
+            self.raised.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
 /// Gauges, set just before they are read.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
@@ -107,6 +132,7 @@ pub struct Metrics {
     registry: Registry,
     capture: CaptureMetrics,
     delivery: DeliveryFamilies,
+    alerts: AlertMetrics,
     gauges: Gauges,
 }
 
@@ -142,8 +168,9 @@ impl Metrics {
         let mut root = Registry::with_prefix_and_labels("relay", labels.into_iter());
         let capture = register_capture(&mut root);
         let delivery = register_delivery(&mut root);
+        let alerts = register_alerts(&mut root);
         let gauges = register_gauges(&mut root);
-        Self { registry: root, capture, delivery, gauges }
+        Self { registry: root, capture, delivery, alerts, gauges }
     }
 
     /// Capture's counters.
@@ -167,6 +194,11 @@ impl Metrics {
             failures: f.failures.get_or_create(&label).clone(),
             latency: f.latency.get_or_create(&label).clone(),
         }
+    }
+
+    /// What posting alerts counts.
+    pub fn alerts(&self) -> AlertMetrics {
+        self.alerts.clone()
     }
 
     /// The gauges, for whoever knows their values.
@@ -234,6 +266,17 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
     let help = "From the source's commit until the sink's ack";
     r.register_with_unit("latency", help, Unit::Seconds, f.latency.clone());
     f
+}
+
+fn register_alerts(root: &mut Registry) -> AlertMetrics {
+    let m = AlertMetrics::default();
+    let r = root.sub_registry_with_prefix("alert");
+    r.register("posts", "Notices that a webhook took", m.posted.clone());
+    r.register("post_failures", "Attempts to post a notice that failed", m.failed.clone());
+    r.register("dropped", "Notices given up: too many waited, or their address left the config", m.dropped.clone());
+    r.register("waiting", "Notices that wait to be posted", m.waiting.clone());
+    r.register("raised", "Alerts raised now, of a task, where a webhook is set", m.raised.clone());
+    m
 }
 
 fn register_gauges(r: &mut Registry) -> Gauges {

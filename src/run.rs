@@ -1,6 +1,7 @@
 //! Wiring only: what the daemon is made of, in which order it starts, what it listens to, and in which order it
 //! stops. Upstream first, so that nothing new arrives while what is there is brought to its end.
 
+mod alerts;
 mod daemon;
 mod deliveries;
 pub mod gauges;
@@ -190,6 +191,8 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         Some(_) => tokio::spawn(async { Outcome::Stopped }),
     };
     let gauges = tokio::spawn(gauges::refresh(Arc::clone(&daemon), stop_api.clone()));
+    let stop_alerts = CancellationToken::new();
+    let alerts = tokio::spawn(alerts::watch(Arc::clone(&daemon), stop_alerts.clone()));
     let ended = match refused {
         Some(refusal) => Err(refusal),
         None => {
@@ -198,6 +201,7 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         }
     };
     notify(&[sd_notify::NotifyState::Stopping]);
+    stop_alerts.cancel();
     let stopping = async {
         stop_capture.cancel();
         if !capture.is_finished() && timeout(STOP_MAX, &mut capture).await.is_err() {
@@ -214,9 +218,15 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         // Its connections end with it; a client that lingers does not hold up the stop.
         let _ = timeout(Duration::from_secs(2), api).await;
         gauges.abort();
+        alerts.abort();
+    };
+    let last_words = async {
+        if let Err(end) = &ended {
+            alerts::say_last_words(&daemon, end).await;
+        }
     };
     tokio::select! {
-        () = stopping => {}
+        ((), ()) = async { tokio::join!(stopping, last_words) } => {}
         () = signals.stop() => tracing::warn!("second signal: stopping at once"),
     }
     close(store).await;

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("format", &["change", "binlog", "log", "failure"]),
     ("sink", &["format", "change", "binlog", "log", "failure", "config", "status", "metrics"]),
     ("delivery", &["sink", "format", "change", "binlog", "log", "failure", "selection", "config", "status", "metrics"]),
+    ("alert", &["config", "status", "metrics"]),
     ("capture", &["binlog", "change", "log", "failure", "selection", "config", "status", "metrics"]),
 ];
 

@@ -104,6 +104,7 @@ pub(super) async fn reload(State(daemon): State<Arc<Daemon>>) -> Result<Json<Val
         "removed": plan.remove,
         "capture": plan.capture,
         "retention": plan.retention,
+        "alert": plan.alert,
     })))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
-use super::{Environment, FieldError, LaggingCursor, Retention, Span, Throttle, check_name, find_secret};
+use super::{Alert, Environment, FieldError, LaggingCursor, Retention, Span, Throttle, check_name, find_secret};
 use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
@@ -41,6 +41,8 @@ pub struct Delivery {
     pub auto_resume: bool,
     /// How much it may write a second.
     pub throttle: Throttle,
+    /// Where its states and thresholds are posted.
+    pub alert: Alert,
     /// Blocks decoded and encoded at the same time; they are delivered in order all the same.
     pub workers: usize,
     /// Where the changes go.
@@ -188,18 +190,27 @@ pub(super) struct Raw {
     auto_resume: Option<bool>,
     #[serde(default)]
     throttle: Throttle,
+    #[serde(default)]
+    alert: super::alert::Raw,
     workers: Option<usize>,
     kafka: Option<Box<KafkaConfig>>,
     file: Option<FileConfig>,
 }
 
 impl Raw {
-    pub(super) fn resolve(self, log: &Retention, environment: Environment<'_>) -> Result<Delivery, FieldError> {
+    pub(super) fn resolve(
+        self,
+        log: &Retention,
+        alert: &Alert,
+        environment: Environment<'_>,
+    ) -> Result<Delivery, FieldError> {
         check_name(&self.name).map_err(|reason| FieldError::new("name", reason))?;
         let tables = TablePatterns::parse(&self.tables).map_err(|e| FieldError::new("tables", e.to_string()))?;
         let workers = self.workers.unwrap_or(DEFAULT_WORKERS);
         super::within("workers", workers, 1, WORKERS_MAX)?;
         self.throttle.validate().map_err(|e| e.within("throttle"))?;
+        let variable = format!("RELAY_DELIVERY_{}_WEBHOOK", variable_part(&self.name));
+        let alert = self.alert.resolve(alert, &variable, environment).map_err(|e| e.within("alert"))?;
         let kind = match (self.kafka, self.file) {
             (Some(mut kafka), None) => {
                 let variable = format!("RELAY_DELIVERY_{}_PASSWORD", variable_part(&self.name));
@@ -241,6 +252,7 @@ impl Raw {
             retry: self.retry.resolve()?,
             auto_resume: self.auto_resume.unwrap_or(true),
             throttle: self.throttle,
+            alert,
             workers,
             kind,
         })
@@ -252,11 +264,11 @@ const DEFAULT_WORKERS: usize = 2;
 impl Delivery {
     /// Whether another config of this delivery differs at most in what a running one takes over as it goes.
     pub fn differs_in_tuning_only(&self, other: &Self) -> bool {
-        Self { throttle: other.throttle, ..self.clone() } == *other
+        Self { throttle: other.throttle, alert: other.alert.clone(), ..self.clone() } == *other
     }
 
     /// What runs when the file names no delivery: everything, as JSON lines on standard output.
-    pub(super) fn standard_output(log: &Retention) -> Self {
+    pub(super) fn standard_output(log: &Retention, alert: &Alert) -> Self {
         Self {
             name: STANDARD_OUTPUT.to_owned(),
             start: Address::Earliest,
@@ -267,6 +279,7 @@ impl Delivery {
             retry: Retry::default(),
             auto_resume: true,
             throttle: Throttle::default(),
+            alert: alert.clone(),
             workers: DEFAULT_WORKERS,
             kind: SinkConfig::File(FileConfig { path: PathBuf::from("-"), format: FormatName::CanalJson }),
         }

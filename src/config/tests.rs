@@ -49,8 +49,9 @@ fn the_annotated_file_shows_every_setting() {
         let name = rest.split(' ').next()?;
         let is_setting =
             rest[name.len()..].starts_with(" = ") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        // The password's file is not there.
-        ((is_setting && name != "password_file") || rest.starts_with("[[")).then(|| rest.to_owned())
+        // The files of secrets are not there.
+        ((is_setting && !["password_file", "webhook_file"].contains(&name)) || rest.starts_with("[["))
+            .then(|| rest.to_owned())
     };
     let every: Vec<String> =
         annotated().lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned())).collect();
@@ -163,6 +164,9 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
         ("[log]\nretention = { max_bytes = \"1MiB\" }", &["relay.toml:4: log.retention.max_bytes", "two segments"]),
         ("[log]\ncodec = \"gzip\"", &["relay.toml:4: log.codec", "lz4"]),
         ("[admin]\nlisten = \"0.0.0.0:7070\"", &["relay.toml:4: admin.listen", "loopback"]),
+        ("[alert]\nwebhook = \"canary\"", &["relay.toml:4: alert.webhook", "https://"]),
+        ("[alert]\nlatency = \"1ms\"", &["relay.toml:4: alert.latency", "outside 1s"]),
+        ("[alert]\nwebhook = \"https://h/canary\"\nwebhook_file = \"x\"", &["relay.toml:5: alert.webhook_file"]),
         ("[admin]\nlisten = \"here\"", &["relay.toml:4: admin.listen"]),
         ("[[delivery]]\nname = \"a\"", &["relay.toml:3: delivery[0]", "no sink"]),
         (

@@ -14,7 +14,7 @@ pub struct Plan {
     pub remove: Vec<String>,
     /// Deliveries whose settings differ: they drain and go on from their cursors.
     pub change: Vec<Delivery>,
-    /// Deliveries of which only the throttle differs: they take it over as they run.
+    /// Deliveries of which only the throttle or the alerts differ: they take it over as they run.
     pub tune: Vec<Delivery>,
     /// Deliveries that are new.
     pub add: Vec<Delivery>,
@@ -22,6 +22,8 @@ pub struct Plan {
     pub capture: bool,
     /// Whether the log's retention differs.
     pub retention: bool,
+    /// Whether the alerts that are not a delivery's own differ.
+    pub alert: bool,
 }
 
 impl Plan {
@@ -41,6 +43,7 @@ impl fmt::Display for Plan {
             ("tuned", names(&self.tune)),
             ("removed", self.remove.join(", ")),
             ("capture", if self.capture { "settings".to_owned() } else { String::new() }),
+            ("alert", if self.alert { "settings".to_owned() } else { String::new() }),
             ("log", if self.retention { "retention".to_owned() } else { String::new() }),
         ];
         let said: Vec<String> =
@@ -90,6 +93,7 @@ pub fn plan(old: &Config, new: &Config) -> Result<Plan, RestartNeeded> {
     let mut plan = Plan {
         capture: old.source != new.source,
         retention: old.log.retention != new.log.retention,
+        alert: old.alert != new.alert,
         ..Plan::default()
     };
     for delivery in &old.deliveries {
@@ -143,6 +147,15 @@ mod tests {
         assert_eq!(plan.tune.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a"]);
         assert_eq!(plan.change.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["b"]);
         assert_eq!(plan.to_string(), "changed b; tuned a");
+    }
+
+    #[test]
+    fn alerts_change_as_it_runs() {
+        let old = config("", &(file("a", "") + &file("b", "alert = { latency = \"5s\" }")));
+        let new = config("[alert]\nlatency = \"9s\"", &(file("a", "") + &file("b", "alert = { latency = \"5s\" }")));
+        let plan = plan(&old, &new).unwrap();
+        assert!(plan.alert && plan.change.is_empty());
+        assert_eq!(plan.tune.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod support;
 #[allow(dead_code, reason = "shared with unit tests, which use other parts of it")]
 mod binlog_rows;
 
+mod alert;
 mod capture;
 mod captured;
 mod check;
