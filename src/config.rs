@@ -21,7 +21,7 @@ pub use alert::{Alert, Webhook};
 pub use delivery::{Delivery, FileConfig, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
-pub use source::{Resume, Source, SourceStart, Tls, TlsMode, parse_zone};
+pub use source::{Resume, Source, SourceStart, TableId, Tls, TlsMode, parse_zone};
 pub use throttle::Throttle;
 pub use units::{Size, Span};
 

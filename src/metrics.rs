@@ -31,6 +31,10 @@ pub struct CaptureMetrics {
     pub bytes: Counter,
     /// Transactions that were cut off and abandoned.
     pub abandoned: Counter,
+    /// Heartbeats written to the source's heartbeat table.
+    pub heartbeats: Counter,
+    /// Times that this failed.
+    pub heartbeat_failures: Counter,
     /// Lives of the capture task that ended in a failure.
     pub failures: Counter,
     /// From the receipt of a commit event until it is durable, in seconds; of one commit at a time, so that a busy stream
@@ -221,6 +225,8 @@ fn register_capture(root: &mut Registry) -> CaptureMetrics {
         events: Counter::default(),
         bytes: Counter::default(),
         abandoned: Counter::default(),
+        heartbeats: Counter::default(),
+        heartbeat_failures: Counter::default(),
         failures: Counter::default(),
         commit_latency: latency_histogram(),
     };
@@ -230,6 +236,9 @@ fn register_capture(root: &mut Registry) -> CaptureMetrics {
     r.register("events", "Events received from the server", m.events.clone());
     r.register_with_unit("received", "Bytes received from the server", Unit::Bytes, m.bytes.clone());
     r.register("abandoned_transactions", "Transactions cut off and abandoned in the log", m.abandoned.clone());
+    r.register("heartbeats", "Rows written to the source's heartbeat table", m.heartbeats.clone());
+    let help = "Times that the source's heartbeat table could not be written";
+    r.register("heartbeat_failures", help, m.heartbeat_failures.clone());
     r.register("failures", "Failures that ended a life of capture", m.failures.clone());
     let help = "From the receipt of a commit until it is durable, sampled one at a time";
     r.register_with_unit("commit_latency", help, Unit::Seconds, m.commit_latency.clone());

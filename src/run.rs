@@ -360,9 +360,15 @@ async fn supervise_capture(daemon: Arc<Daemon>, stop: CancellationToken) -> Outc
             metrics: daemon.metrics().capture(),
             shutdown,
         };
-        let failures = failures.clone();
+        let (failures, relay) = (failures.clone(), daemon.config().name.clone());
         async move {
-            capture::run(context).await.map_err(|e| {
+            let (source, status, metrics) = (context.config.clone(), context.status.clone(), context.metrics.clone());
+            // It beats as long as someone listens, and nothing waits for it.
+            let ended = tokio::select! {
+                ended = capture::run(context) => ended,
+                () = capture::heartbeat::run(&source, &relay, &status, &metrics) => Ok(()),
+            };
+            ended.map_err(|e| {
                 failures.inc();
                 Box::new(e) as Box<dyn crate::failure::Failure>
             })

@@ -71,6 +71,11 @@ impl TablePatterns {
         self.patterns.iter().map(|p| format!("{}{}.{}", if p.exclude { "!" } else { "" }, p.database, p.table))
     }
 
+    /// Whether a pattern that includes names this database in full.
+    pub fn names_database(&self, database: &str) -> bool {
+        self.patterns.iter().any(|p| !p.exclude && !has_wildcard(&p.database) && p.database == database)
+    }
+
     /// The patterns that include exactly one table, as (database, table).
     pub fn exact_tables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.patterns

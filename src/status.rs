@@ -198,6 +198,22 @@ pub struct Server {
     pub timestamp_zone: String,
 }
 
+/// The relay's own heartbeat table at the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Heartbeat {
+    /// `database.table`.
+    pub table: String,
+    /// When it was last written, in milliseconds since 1970; absent before the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_ms: Option<i64>,
+    /// Why it is not written now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What the operator can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+}
+
 /// What capture says about itself. Clones speak for the same task.
 #[derive(Debug, Clone)]
 pub struct CaptureHandle(Arc<CaptureCell>);
@@ -211,6 +227,7 @@ struct CaptureCell {
     /// The source's clock minus ours, in microseconds.
     clock_offset_us: AtomicI64,
     end: Mutex<Option<EndConfirmation>>,
+    heartbeat: Mutex<Option<Heartbeat>>,
 }
 
 /// That capture held everything the source had, at a moment.
@@ -233,6 +250,7 @@ impl CaptureHandle {
             offset: AtomicU64::new(0),
             clock_offset_us: AtomicI64::new(0),
             end: Mutex::new(None),
+            heartbeat: Mutex::new(None),
         }))
     }
 
@@ -294,6 +312,30 @@ impl CaptureHandle {
         if end.is_none_or(|known| known.at_us <= at_us) {
             *end = Some(EndConfirmation { at: now.checked_sub(age).unwrap_or(now), at_us, visible_seq });
         }
+    }
+
+    /// Says which heartbeat table there is, if any.
+    pub fn set_heartbeat(&self, heartbeat: Option<Heartbeat>) {
+        *lock(&self.0.heartbeat) = heartbeat;
+    }
+
+    /// Says that the heartbeat was written, at a moment in milliseconds since 1970.
+    pub fn set_heartbeat_written(&self, at_ms: i64) {
+        if let Some(heartbeat) = &mut *lock(&self.0.heartbeat) {
+            (heartbeat.last_ms, heartbeat.problem, heartbeat.next_step) = (Some(at_ms), None, None);
+        }
+    }
+
+    /// Says why the heartbeat is not written.
+    pub fn set_heartbeat_problem(&self, problem: String, next_step: String) {
+        if let Some(heartbeat) = &mut *lock(&self.0.heartbeat) {
+            (heartbeat.problem, heartbeat.next_step) = (Some(problem), Some(next_step));
+        }
+    }
+
+    /// The heartbeat table, when there is one.
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        lock(&self.0.heartbeat).clone()
     }
 
     /// The last confirmation, however old.

@@ -25,6 +25,7 @@ pub(super) async fn status(State(daemon): State<Arc<Daemon>>) -> Json<Value> {
             "since_ms": capture.task().since_ms(),
             "problem": capture.task().problem(),
             "server": capture.server(),
+            "heartbeat": capture.heartbeat(),
             "received": { "file": &*file, "offset": offset },
             "durable": checkpoint,
             "clock_offset_ms": capture.clock_offset_us() / 1000,

@@ -5,6 +5,8 @@
 //! | [`run`] | one life: open the log's end and the dump, follow it |
 //! | `reach.rs` | which server of the list continues the log: ask it, choose where to resume, open the dump |
 //! | `follow.rs` | the loop: events in, blocks out, waiting for room |
+//! | [`captured`] | which tables enter the log: those selected, without heartbeats |
+//! | [`heartbeat`] | the relay's own heartbeat table, where the config asks for one |
 //! | `recorder.rs` | what happens to one event: verified, placed, grouped, selected, appended |
 //! | [`group`] | where a transaction begins and ends; what happens to a cut one |
 //! | `continuity.rs` | whether each event starts where the previous one ended |
@@ -14,12 +16,14 @@
 //! | [`facts`], [`source`] | what is known of the server, and how it is asked |
 //! | [`stream`] | the connection: login, TLS, packets, the dump |
 
+pub mod captured;
 mod continuity;
 pub mod error;
 mod executed;
 pub mod facts;
 mod follow;
 pub mod group;
+pub mod heartbeat;
 pub mod position;
 mod reach;
 mod recorder;
@@ -48,6 +52,7 @@ use crate::config::{Source, SourceStart};
 use crate::log::{Checkpoint, kind};
 use crate::metrics::CaptureMetrics;
 use crate::status::{CaptureHandle, Server, State, now_us};
+use captured::Captured;
 use facts::ServerFacts;
 use follow::Follow;
 use reach::Reached;
@@ -127,7 +132,7 @@ impl CaptureContext {
         let checksum = stream.checksum_at_connect();
         let partial_images = self.config.allow_partial_images;
         let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading, partial_images };
-        Ok((stream, Recorder::new(appender, self.config.tables.clone(), start)?, options))
+        Ok((stream, Recorder::new(appender, Captured::new(&self.config), start)?, options))
     }
 
     /// Waits until what an earlier life handed over is durable: only then does the store tell all versions of tables.

@@ -21,6 +21,7 @@ mod statement;
 
 use relay_store::{Appender, BlockContext, Commit, EntryHeader, PreparedRange, Seq};
 
+use super::captured::Captured;
 use super::continuity::Continuity;
 use super::error::{CaptureError, EventError};
 use super::executed::Executed;
@@ -36,7 +37,6 @@ use super::unpack::{PayloadReader, inflate_mariadb};
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription};
 use crate::binlog::gtid::{GtidParseError, GtidSet, MariadbPosition};
 use crate::log::{Checkpoint, TableDefinition, flag, kind};
-use crate::selection::TablePatterns;
 
 /// Flag of a rows event: the last one of its statement (`STMT_END_F`).
 const STATEMENT_END: u8 = 0x01;
@@ -92,7 +92,7 @@ pub(super) struct Start {
 /// The state of the stream, from one dump's start to its end.
 pub(super) struct Recorder {
     appender: Appender,
-    selection: TablePatterns,
+    selection: Captured,
     /// The same as text, for every checkpoint.
     selection_text: String,
     place: Continuity,
@@ -132,8 +132,13 @@ impl Recorder {
     ///
     /// # Errors
     /// GTIDs in the start that do not read.
-    pub(super) fn new(appender: Appender, selection: TablePatterns, start: Start) -> Result<Self, GtidParseError> {
-        let selection_text = selection.to_string();
+    pub(super) fn new(
+        appender: Appender,
+        selection: impl Into<Captured>,
+        start: Start,
+    ) -> Result<Self, GtidParseError> {
+        let selection = selection.into();
+        let selection_text = selection.text();
         let Start { point, checkpoint, server, checksum, history, reading, partial_images } = start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),

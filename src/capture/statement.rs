@@ -179,7 +179,7 @@ impl<'a> Words<'a> {
     }
 
     /// A name, quoted or not, in lower case: savepoint names compare without case.
-    fn name(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn name(&mut self) -> Option<Vec<u8>> {
         self.skip();
         let name = match self.rest.first()? {
             quote @ (b'`' | b'"') => self.quoted(*quote)?,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::delivery::{RawRetry, Retry};
 use super::{Environment, FieldError, Secret, Span};
 use crate::log::address::Address;
-use crate::selection::TablePatterns;
+use crate::selection::{SYSTEM_SCHEMAS, TablePatterns};
 
 const DEFAULT_PORT: u16 = 3306;
 /// Servers accept more; a list longer than this is a mistake.
@@ -57,6 +57,52 @@ pub struct Source {
     pub heartbeat_interval: Span,
     /// How long a connection may take to be made.
     pub connect_timeout: Span,
+    /// Table of which the relay replaces a row every second, so that the source's binlog moves; none: it writes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_table: Option<TableId>,
+    /// Whether the heartbeats of other tools stay out of the log.
+    pub ignore_foreign_heartbeats: bool,
+}
+
+/// One table by its names, written as `database.table`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableId {
+    /// The database.
+    pub database: String,
+    /// The table.
+    pub table: String,
+}
+
+impl TableId {
+    /// Longest name of a database or a table (MySQL manual, "Identifier Length Limits").
+    const NAME_CHARS_MAX: usize = 64;
+
+    /// Reads `database.table`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bad = |what: &str| format!("{text:?} {what}; write it as database.table");
+        let (database, table) = text.split_once('.').ok_or_else(|| bad("has no dot"))?;
+        for part in [database, table] {
+            if part.is_empty() || part.chars().count() > Self::NAME_CHARS_MAX {
+                return Err(bad("has a part that is empty or longer than 64 characters"));
+            }
+            if part.chars().any(|c| c.is_control() || c.is_whitespace() || "`.*%?!/\\".contains(c)) {
+                return Err(bad("is not the name of one table"));
+            }
+        }
+        if SYSTEM_SCHEMAS.iter().any(|schema| schema.eq_ignore_ascii_case(database)) {
+            return Err(bad("lies in a schema of the server's own"));
+        }
+        Ok(Self { database: database.to_owned(), table: table.to_owned() })
+    }
+}
+
+impl Serialize for TableId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{}.{}", self.database, self.table))
+    }
 }
 
 /// How a connection is protected. The mode never weakens by itself.
@@ -173,6 +219,8 @@ pub(super) struct Raw {
     auto_resume: Option<bool>,
     heartbeat_interval: Option<Span>,
     connect_timeout: Option<Span>,
+    heartbeat_table: Option<String>,
+    ignore_foreign_heartbeats: Option<bool>,
 }
 
 impl Raw {
@@ -209,6 +257,8 @@ impl Raw {
         super::within("heartbeat_interval", heartbeat_interval, Span::millis(100), Span::seconds(10))?;
         let connect_timeout = self.connect_timeout.unwrap_or(Span::seconds(10));
         super::within("connect_timeout", connect_timeout, Span::millis(100), Span::minutes(10))?;
+        let heartbeat_table = self.heartbeat_table.map(|text| TableId::parse(&text)).transpose();
+        let heartbeat_table = heartbeat_table.map_err(|reason| FieldError::new("heartbeat_table", reason))?;
         let url = print_url(&user, &hosts);
         Ok(Source {
             url,
@@ -228,6 +278,8 @@ impl Raw {
             auto_resume: self.auto_resume.unwrap_or(true),
             heartbeat_interval,
             connect_timeout,
+            heartbeat_table,
+            ignore_foreign_heartbeats: self.ignore_foreign_heartbeats.unwrap_or(true),
         })
     }
 }

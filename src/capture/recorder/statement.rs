@@ -38,7 +38,10 @@ impl Recorder {
             charset: of_schema.map(|c| c.name()),
             during_reading: self.reading.as_ref().is_some_and(|reading| reading.is_within(self.place())),
         };
-        Ok(self.history.apply(statement))
+        match self.history.apply(statement) {
+            Concerns::Database(_) if self.selection.makes_heartbeat_database(query.sql) => Ok(Concerns::Nothing),
+            concerns => Ok(concerns),
+        }
     }
 
     /// Takes over what the history made; whether any of it is of a selected table.
