@@ -10,7 +10,7 @@ use relay_store::{CursorState, Lagging};
 use serde::{Deserialize, Serialize};
 
 use super::ApiError;
-use crate::config::Throttle;
+use crate::config::{Delivery, Throttle};
 use crate::delivery::park::table_of;
 use crate::log::address::Address;
 use crate::run::{Daemon, Reset, gauges};
@@ -65,6 +65,9 @@ pub struct CursorView {
     pub throttle: Option<Throttle>,
     /// Whether that holds it up at the moment.
     pub throttled: bool,
+    /// The effective settings of its delivery, secrets hidden; without the blocks of tables, which may be thousands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
     /// Records handed to the sink and not acknowledged.
     pub in_flight_records: u64,
     /// Their bytes.
@@ -125,6 +128,7 @@ pub fn view(cursor: &CursorState, visible_seq: u64) -> CursorView {
         notice: None,
         throttle: None,
         throttled: false,
+        settings: None,
         in_flight_records: 0,
         in_flight_bytes: 0,
     }
@@ -159,10 +163,20 @@ pub(super) async fn views(daemon: &Arc<Daemon>) -> Vec<CursorView> {
             if let Some(delivery) = config.deliveries.iter().find(|d| d.name == cursor.name) {
                 view.sink = Some(delivery.kind.name());
                 view.throttle = Some(delivery.throttle);
+                view.settings = Some(settings(delivery));
             }
             view
         })
         .collect()
+}
+
+/// What is in force for a delivery.
+fn settings(delivery: &Delivery) -> serde_json::Value {
+    let mut settings = serde_json::to_value(delivery).expect("every setting has a form in JSON");
+    if let Some(fields) = settings.as_object_mut() {
+        fields.remove("table");
+    }
+    settings
 }
 
 pub(super) async fn list(State(daemon): State<Arc<Daemon>>) -> Json<Vec<CursorView>> {

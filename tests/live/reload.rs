@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::daemon::{Daemon, Extra};
+use crate::support::kafka::{consume, create_topic};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -88,4 +89,104 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
     for file in ["lines", "more"] {
         assert_eq!(ids(&daemon, file), all, "{file}: each row once, in order");
     }
+}
+
+/// What each round of the second test sets: compression, acks, the throttle of rows, the alert's threshold.
+const SETTINGS: [(&str, &str, u64, &str); 6] = [
+    ("lz4", "all", 0, "1min"),
+    ("zstd", "1", 5_000, "2min"),
+    ("none", "0", 800, "3min"),
+    ("gzip", "all", 0, "4min"),
+    ("snappy", "1", 2_000, "5min"),
+    ("lz4", "0", 0, "6min"),
+];
+
+/// The config of a round: into a topic, and the usual file.
+fn configure_topic(daemon: &Daemon, server: &Database, schema: &str, (brokers, topic): (&str, &str), round: usize) {
+    let (compression, acks, rps, latency) = SETTINGS[round % SETTINGS.len()];
+    let shared = format!("throttle = {{ rps = {rps} }}\nalert = {{ latency = \"{latency}\" }}\n");
+    let more = format!(
+        "[[delivery]]\nname = \"topic\"\n{shared}[delivery.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\n\
+         compression = \"{compression}\"\nacks = \"{acks}\"\n"
+    );
+    let extra = Extra { delivery: &shared, more: &more, ..Extra::default() };
+    daemon.configure_to_file(&server.url("relay"), &format!("{schema}.*"), extra);
+}
+
+/// The effective settings of a delivery, as status shows them.
+fn settings(daemon: &Daemon, name: &str) -> serde_json::Value {
+    let status = daemon.json("/api/v1/status");
+    let cursors = status["cursors"].as_array().expect("a list");
+    let cursor = cursors.iter().find(|cursor| cursor["name"] == name).expect("its cursor");
+    assert_eq!(cursor["throttle"], cursor["settings"]["throttle"]);
+    cursor["settings"].clone()
+}
+
+fn topic_ids(brokers: &str, topic: &str) -> Vec<u64> {
+    let rows = consume(brokers, topic).into_iter();
+    let rows = rows.map(|record| serde_json::from_str::<serde_json::Value>(&record.value).expect("JSON"));
+    rows.filter(|row| row["type"] == "INSERT")
+        .map(|row| row["data"][0]["id"].as_str().expect("an id").parse().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn compression_acks_throttle_and_alerts_change_under_load_and_show_in_status() {
+    let servers = shared(&["mysql97", "kafka"]);
+    let (server, brokers) = (servers.mysql97(), servers.brokers());
+    let (schema, topic) = (fresh("retuned"), fresh("retuned"));
+    // One partition: the order of all rows shows.
+    create_topic(&servers, &topic, 1, &[]);
+    let mut root = Session::open(&server);
+    root.run(&format!("CREATE DATABASE {schema}"));
+    root.run(&format!("CREATE TABLE {schema}.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200))"));
+    let mut daemon = Daemon::new("");
+    configure_topic(&daemon, &server, &schema, (brokers, &topic), 0);
+    daemon.start();
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = Session::open(&server);
+            while !stop.load(Ordering::Relaxed) {
+                writer.run("BEGIN");
+                for _ in 0..3 {
+                    writer.run(&format!("INSERT INTO {schema}.t (v) VALUES (REPEAT('a', 100)), (REPEAT('b', 100))"));
+                }
+                writer.run("COMMIT");
+            }
+        });
+        // The writer ends also when an assertion fails.
+        let rounds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 1..=SETTINGS.len() {
+                let before = ids(&daemon, "lines").len();
+                wait_until("rows are delivered between reloads", PATIENCE, || {
+                    (ids(&daemon, "lines").len() > before).then_some(())
+                });
+                configure_topic(&daemon, &server, &schema, (brokers, &topic), round);
+                let (status, answer) = daemon.post("/api/v1/reload", "{}").expect("an answer");
+                assert_eq!(status, 200, "{answer}");
+                let plan: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+                assert_eq!(plan["tuned"], serde_json::json!(["lines"]), "the file's delivery goes on as it runs");
+                assert_eq!(plan["changed"], serde_json::json!(["topic"]), "the topic's begins anew");
+                let (compression, acks, rps, latency) = SETTINGS[round % SETTINGS.len()];
+                for name in ["lines", "topic"] {
+                    let shown = settings(&daemon, name);
+                    assert_eq!((&shown["throttle"]["rps"], &shown["alert"]["latency"]), (&rps.into(), &latency.into()));
+                }
+                let kafka = &settings(&daemon, "topic")["kafka"];
+                assert_eq!((&kafka["compression"], &kafka["acks"]), (&compression.into(), &acks.into()));
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        rounds.unwrap_or_else(|failure| std::panic::resume_unwind(failure));
+    });
+    let rows: u64 = root.text(&format!("SELECT COUNT(*) FROM {schema}.t")).parse().expect("a number");
+    let count = usize::try_from(rows).expect("a count");
+    wait_until("the file has all", PATIENCE, || (ids(&daemon, "lines").len() >= count).then_some(()));
+    wait_until("the topic has all", PATIENCE, || (topic_ids(brokers, &topic).len() >= count).then_some(()));
+    assert!(daemon.stop().success());
+    let all: Vec<u64> = (1..=rows).collect();
+    assert_eq!(ids(&daemon, "lines"), all, "the file: each row once, in order");
+    assert_eq!(topic_ids(brokers, &topic), all, "the topic: each row once, in order");
 }
