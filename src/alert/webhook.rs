@@ -75,7 +75,11 @@ fn attempt(webhook: &Webhook, body: &[u8]) -> Result<(), PostError> {
 fn describe(error: &ureq::Error) -> String {
     use ureq::Error;
     match error {
-        Error::Io(e) => e.to_string(),
+        // What TLS refuses while reading comes as an error of reading.
+        Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls) => format!("TLS: {tls}"),
+            None => e.to_string(),
+        },
         Error::Timeout(_) => "no answer in time".to_owned(),
         Error::HostNotFound => "its host is not known".to_owned(),
         Error::ConnectionFailed => "no connection".to_owned(),
