@@ -18,7 +18,7 @@ use relay::binlog::RowsEvent;
 use relay::binlog::event::{Dialect, Event, FormatDescription};
 use relay::change::plan::{Planner, TablePlan};
 use relay::change::{EventPlace, Op, RowChange, RowsChange, TxInfo};
-use relay::delivery::filter::{Filter, FilterImages, Session, Verdict};
+use relay::filter::{Filter, FilterImages, Session, Verdict};
 use relay::format::canal_json::{CanalJson, CanalOptions};
 use relay_store::Seq;
 

@@ -15,6 +15,7 @@
 //! | [`log`] | what the relay writes into its log: entry kinds, block context, checkpoint, schema versions |
 //! | [`change`] | the neutral change model: tables, columns, plans, DDL |
 //! | [`delivery`] | from a cursor to its sink, and why a cursor stopped |
+//! | [`filter`], [`etl`] | the two small languages: which rows leave, and what becomes of them |
 //! | [`format`](mod@format) | change to bytes, one file a format |
 //! | [`sink`] | one destination each: Kafka, a file |
 //! | [`supervisor`] | the one place that decides retry, park or stop |
@@ -32,8 +33,10 @@ pub mod change;
 pub mod check;
 pub mod config;
 pub mod delivery;
+pub mod etl;
 mod failpoint;
 pub mod failure;
+pub mod filter;
 pub mod format;
 pub mod log;
 pub mod metrics;

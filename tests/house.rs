@@ -14,8 +14,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("change", &["binlog", "log", "selection"]),
     // The registry's errors state their class.
     ("format", &["change", "binlog", "log", "failure"]),
-    ("sink", &["format", "change", "binlog", "log", "failure", "config", "status", "metrics"]),
-    ("delivery", &["sink", "format", "change", "binlog", "log", "failure", "selection", "config", "status", "metrics"]),
+    // Local times and texts of values are the formats'.
+    ("filter", &["change", "binlog", "format"]),
+    ("etl", &["change", "binlog", "format"]),
+    // A failpoint is where a test makes it die.
+    ("sink", &["format", "change", "binlog", "log", "failure", "config", "status", "metrics", "failpoint"]),
+    (
+        "delivery",
+        &[
+            "sink",
+            "format",
+            "filter",
+            "etl",
+            "change",
+            "binlog",
+            "log",
+            "failure",
+            "selection",
+            "config",
+            "status",
+            "metrics",
+        ],
+    ),
     ("alert", &["config", "status", "metrics"]),
     ("capture", &["binlog", "change", "log", "failure", "selection", "config", "status", "metrics"]),
 ];

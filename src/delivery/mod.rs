@@ -9,7 +9,6 @@
 //! | `encode`, `route` | a block to records: which topic, which partition, which key |
 //! | `pipeline`, `outlet` | reading ahead, parallel encoding in the order of the log |
 //! | `throttle`, `parts` | how much it may write a second; cutting batches for it |
-//! | [`filter`] | conditions of tables, evaluated as the source evaluates them |
 //! | `ledger` | what is in flight, and what an ack settles |
 //! | `start` | where a new cursor begins |
 //!
@@ -17,8 +16,6 @@
 
 mod encode;
 mod error;
-pub mod etl;
-pub mod filter;
 mod ledger;
 mod outlet;
 pub mod park;

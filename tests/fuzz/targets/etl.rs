@@ -6,7 +6,7 @@ use relay::binlog::RowsEvent;
 use relay::binlog::event::{Checksum, Event, FormatDescription};
 use relay::change::plan::{Planner, TablePlan};
 use relay::change::{DdlChange, EventPlace, Op, RowsChange, TxInfo};
-use relay::delivery::etl::{OnError, Outcome, Scratch, Script, ScriptOptions, Secrets};
+use relay::etl::{OnError, Outcome, Scratch, Script, ScriptOptions, Secrets};
 
 #[path = "../../support/binlog_rows.rs"]
 #[allow(dead_code, reason = "made for more than this target")]

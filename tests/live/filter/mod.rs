@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use relay::binlog::event::Dialect;
 use relay::change::decode::{BlockDecoder, BlockError, Change};
 use relay::change::plan::Planner;
-use relay::delivery::filter::{EvalError, Filter, Parsed, Session as Meaning};
+use relay::filter::{EvalError, Filter, Parsed, Session as Meaning};
 use relay_store::{Read, Seq, Store};
 use std::sync::Arc;
 use table::Table;

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use crate::binlog::time::Time;
-use crate::delivery::filter::collation::Collation;
-use crate::delivery::filter::like;
-use crate::delivery::filter::program::{Datum, LengthRule, Shown};
+use crate::filter::collation::Collation;
+use crate::filter::like;
+use crate::filter::program::{Datum, LengthRule, Shown};
 
 pub(super) fn like(
     value: &Datum<'_>,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Compiler;
 use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
 use crate::change::charset::Charset;
-use crate::delivery::filter::collation::{Collation, Repertoire};
-use crate::delivery::filter::error::{FilterError, FilterFault};
-use crate::delivery::filter::program::{Datum, LengthRule, Node, Shown};
-use crate::delivery::filter::syntax::Literal;
+use crate::filter::collation::{Collation, Repertoire};
+use crate::filter::error::{FilterError, FilterFault};
+use crate::filter::program::{Datum, LengthRule, Node, Shown};
+use crate::filter::syntax::Literal;
 
 impl TextOrigin {
     /// Bytes as text of a column's character set.

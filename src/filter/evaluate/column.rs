@@ -6,10 +6,10 @@ use super::{Row, seconds_datum};
 use crate::binlog::Value;
 use crate::binlog::decimal::LONGEST;
 use crate::change::schema::Column;
-use crate::delivery::filter::decimal::Decimal;
-use crate::delivery::filter::error::EvalError;
-use crate::delivery::filter::moment::{Moment, local};
-use crate::delivery::filter::program::{Datum, Reading, time_datum};
+use crate::filter::decimal::Decimal;
+use crate::filter::error::EvalError;
+use crate::filter::moment::{Moment, local};
+use crate::filter::program::{Datum, Reading, time_datum};
 
 /// Most bytes that a compressed value may inflate to: no value of MySQL's is larger.
 const INFLATED_MAX: u64 = 1 << 30;

@@ -2,9 +2,9 @@
 
 use super::types::{ColumnForm, Form, Type, Typed};
 use super::{Compiler, same_kind};
-use crate::delivery::filter::error::{FilterError, FilterFault};
-use crate::delivery::filter::program::{Datum, How, Node, Reading};
-use crate::delivery::filter::syntax::{Comparison, Literal};
+use crate::filter::error::{FilterError, FilterFault};
+use crate::filter::program::{Datum, How, Node, Reading};
+use crate::filter::syntax::{Comparison, Literal};
 
 impl Compiler<'_> {
     pub(super) fn comparison(&self, op: Comparison, left: Typed, right: Typed) -> Result<Node, FilterError> {

@@ -4,8 +4,8 @@ use super::Compiler;
 use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
 use crate::change::column_type::ColumnType;
 use crate::change::schema::Column;
-use crate::delivery::filter::error::{FilterError, FilterFault, Place};
-use crate::delivery::filter::program::{Node, Reading};
+use crate::filter::error::{FilterError, FilterFault, Place};
+use crate::filter::program::{Node, Reading};
 
 /// Most letters that differ in a name that is shown as a near one.
 const NEAR: usize = 2;

@@ -3,10 +3,10 @@
 use super::Compiler;
 use super::arithmetic::digits_of;
 use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
-use crate::delivery::filter::error::{FilterError, Place};
-use crate::delivery::filter::moment::fixed_offset;
-use crate::delivery::filter::program::{DatePart, EpochRule, LengthRule, Node, Numeric};
-use crate::delivery::filter::syntax::{Arithmetic, Expr, Function, Literal};
+use crate::filter::error::{FilterError, Place};
+use crate::filter::moment::fixed_offset;
+use crate::filter::program::{DatePart, EpochRule, LengthRule, Node, Numeric};
+use crate::filter::syntax::{Arithmetic, Expr, Function, Literal};
 
 /// Last second that MySQL has dates for, from 8.0.28 on: the end of 3001-01-18.
 const LAST_SECOND: i64 = 32_536_771_199;

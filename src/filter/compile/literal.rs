@@ -2,12 +2,12 @@
 
 use super::Compiler;
 use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
-use crate::delivery::filter::decimal::Decimal;
-use crate::delivery::filter::error::{FilterError, FilterFault, Place};
-use crate::delivery::filter::evaluate::number::leading_double;
-use crate::delivery::filter::moment::{Moment, parse_date, parse_datetime, parse_time};
-use crate::delivery::filter::program::{Datum, Node, time_datum};
-use crate::delivery::filter::syntax::Literal;
+use crate::filter::decimal::Decimal;
+use crate::filter::error::{FilterError, FilterFault, Place};
+use crate::filter::evaluate::number::leading_double;
+use crate::filter::moment::{Moment, parse_date, parse_datetime, parse_time};
+use crate::filter::program::{Datum, Node, time_datum};
+use crate::filter::syntax::Literal;
 
 /// Up to there every whole number is a double of its own.
 const EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;

@@ -1,14 +1,14 @@
 //! Numbers: conversions and arithmetic, with the server's limits.
 
-use crate::delivery::filter::compile::quotient_digits;
-use crate::delivery::filter::decimal::Decimal;
-use crate::delivery::filter::error::{EvalError, Place};
-use crate::delivery::filter::program::{Datum, Division, Numeric};
-use crate::delivery::filter::syntax::Arithmetic;
+use crate::filter::compile::quotient_digits;
+use crate::filter::decimal::Decimal;
+use crate::filter::error::{EvalError, Place};
+use crate::filter::program::{Datum, Division, Numeric};
+use crate::filter::syntax::Arithmetic;
 
 /// The number that a text begins with, as the server reads it: blanks before it are passed by, nothing gives 0, and
 /// what is too great is the greatest.
-pub(in crate::delivery::filter) fn leading_double(text: &[u8]) -> f64 {
+pub(in crate::filter) fn leading_double(text: &[u8]) -> f64 {
     let blanks = text.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r')).count();
     let text = &text[blanks..];
     let digits = |from: usize| text[from.min(text.len())..].iter().take_while(|b| b.is_ascii_digit()).count();

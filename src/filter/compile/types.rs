@@ -4,9 +4,9 @@ use jiff::tz::TimeZone;
 
 use crate::binlog::event::Dialect;
 use crate::change::charset::Charset;
-use crate::delivery::filter::error::{FilterError, FilterFault, Place};
-use crate::delivery::filter::program::Node;
-use crate::delivery::filter::syntax::Literal;
+use crate::filter::error::{FilterError, FilterFault, Place};
+use crate::filter::program::Node;
+use crate::filter::syntax::Literal;
 
 /// The session that a condition means what it means in. A session that sends the same text to the server must be set
 /// by [`Session::SETTINGS`] and to the zone.

@@ -3,10 +3,10 @@
 use super::Compiler;
 use super::literal::DECIMAL_DIGITS;
 use super::types::{ColumnForm, Form, Type, Typed};
-use crate::delivery::filter::decimal::Decimal;
-use crate::delivery::filter::error::{FilterError, FilterFault, Place};
-use crate::delivery::filter::program::{Datum, Division, Node, Numeric};
-use crate::delivery::filter::syntax::{Arithmetic, Expr, ExprKind, Literal};
+use crate::filter::decimal::Decimal;
+use crate::filter::error::{FilterError, FilterFault, Place};
+use crate::filter::program::{Datum, Division, Node, Numeric};
+use crate::filter::syntax::{Arithmetic, Expr, ExprKind, Literal};
 
 /// Most digits behind the point.
 const SCALE_MAX: u8 = 30;
@@ -208,7 +208,7 @@ pub(super) fn digits_of(ty: &Type) -> (u8, u8) {
 
 /// Digits behind the point that the server computes of a quotient (`do_div_mod` of strings/decimal.cc): both scales in
 /// whole words and, as far as those do not hold them already, four more.
-pub(in crate::delivery::filter) fn quotient_digits(scale: u8, other: u8) -> u8 {
+pub(in crate::filter) fn quotient_digits(scale: u8, other: u8) -> u8 {
     let whole_words = |digits: u8| digits.div_ceil(WORD_DIGITS) * WORD_DIGITS;
     let (left, right) = (whole_words(scale), whole_words(other));
     let more = DIVISION_DIGITS.saturating_sub(left - scale + right - other);
