@@ -21,6 +21,7 @@
 //! | [`supervisor`] | the one place that decides retry, park or stop |
 //! | [`alert`] | which states and thresholds are posted to a webhook, and the posting |
 //! | [`check`] | the precheck, one file a family |
+//! | [`etl_try`] | what an ETL script would make of rows in the log |
 //! | [`config`] | every setting with its default |
 //! | [`api`], [`metrics`], [`status`] | what an operator sees |
 //! | `relay-store` (crate) | the log itself: segments, marks, cursors, retention, addresses |
@@ -34,6 +35,7 @@ pub mod check;
 pub mod config;
 pub mod delivery;
 pub mod etl;
+pub mod etl_try;
 mod failpoint;
 pub mod failure;
 pub mod filter;

@@ -1,14 +1,18 @@
 //! The daemon's command line: read the arguments, load the config, run, and turn the end into an exit code.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use relay::check::{self, Level, Verdict};
 use relay::config::{Config, LogFormat, Logging};
+use relay::etl::Secrets;
+use relay::etl_try::Trial;
 use relay::failure::Exit;
+use relay::log::address::Address;
 use relay::run;
+use relay::selection::TablePatterns;
 use tracing_subscriber::EnvFilter;
 
 /// Also what librdkafka allocates: a dozen small pieces a record in one thread, freed in another. That pattern costs the
@@ -51,6 +55,41 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
+    /// Show rows of the log before and after an ETL script; reads the log's files only
+    EtlTry(EtlTry),
+}
+
+#[derive(Args)]
+struct EtlTry {
+    /// The script's file
+    #[arg(long, value_name = "FILE")]
+    script: PathBuf,
+    /// The log's folder; without it that of the config
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Where to begin: earliest, latest, seq:N, time:2026-01-31T08:00:00Z, gtid:SET, file:mysql-bin.000003:4
+    #[arg(long, value_name = "ADDR", default_value = "earliest")]
+    from: Address,
+    /// Most rows to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u64,
+    /// Only these tables; may be given more than once; * and % stand for any text
+    #[arg(long = "table", value_name = "DB.TABLE")]
+    tables: Vec<String>,
+    /// The task's time zone: of TIMESTAMP columns and of dates without one
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    timestamp_zone: String,
+    /// A key for str_hmac_sha256 by its name; may be given more than once
+    #[arg(long = "secret", value_name = "NAME=FILE")]
+    secrets: Vec<String>,
+    /// What happens to a row on which the script fails: fail, null, keep, drop or dead_letter
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    on_error: String,
+    /// Print one JSON object a row
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -66,6 +105,7 @@ fn main() -> ExitCode {
         Command::Check { config, accept_warnings, json, print_config } => {
             check(&config.path, accept_warnings, json, print_config)
         }
+        Command::EtlTry(arguments) => etl_try(arguments),
     };
     match exit {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,7 +121,7 @@ fn main() -> ExitCode {
 /// How a command ends when it does not end well: its exit code, and what is left to say.
 type Ended = Result<(), (Exit, String)>;
 
-fn load(path: &std::path::Path) -> Result<Config, (Exit, String)> {
+fn load(path: &Path) -> Result<Config, (Exit, String)> {
     Config::load(path).map_err(|e| (Exit::Config, e.to_string()))
 }
 
@@ -95,7 +135,7 @@ fn run(path: PathBuf, accept_warnings: bool) -> Ended {
     runtime()?.block_on(run::run(path, config, run::Options { accept_warnings })).map_err(|e| (e.exit(), e.to_string()))
 }
 
-fn check(path: &std::path::Path, accept_warnings: bool, json: bool, print_config: bool) -> Ended {
+fn check(path: &Path, accept_warnings: bool, json: bool, print_config: bool) -> Ended {
     let config = load(path)?;
     if print_config {
         return print(&config.to_toml());
@@ -121,6 +161,41 @@ fn check(path: &std::path::Path, accept_warnings: bool, json: bool, print_config
             "a warning is not accepted: list its id under source.accept, or give --accept-warnings".to_owned(),
         )),
     }
+}
+
+fn etl_try(arguments: EtlTry) -> Ended {
+    let usage = |message: String| (Exit::Config, message);
+    let read = |path: &Path| std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())));
+    let script = String::from_utf8(read(&arguments.script)?)
+        .map_err(|_| usage(format!("{} is not UTF-8", arguments.script.display())))?;
+    let dir = match arguments.store {
+        Some(dir) => dir,
+        None => load(&arguments.config.path)?.log.dir,
+    };
+    let mut secrets = Secrets::default();
+    for secret in &arguments.secrets {
+        let (name, file) = secret.split_once('=').ok_or_else(|| usage("--secret takes NAME=FILE".to_owned()))?;
+        let bytes = read(Path::new(file))?;
+        secrets.insert(name, bytes.trim_ascii_end());
+    }
+    let on_error = serde_json::Value::from(arguments.on_error.as_str());
+    let zone = &arguments.timestamp_zone;
+    let trial = Trial {
+        dir,
+        file: arguments.script,
+        script,
+        from: arguments.from,
+        limit: arguments.limit,
+        tables: TablePatterns::parse(&arguments.tables).map_err(|e| usage(e.to_string()))?,
+        zone: jiff::tz::TimeZone::get(zone)
+            .map_err(|_| usage(format!("no time zone is called {zone:?}: write UTC or Europe/Berlin")))?,
+        secrets,
+        on_error: serde_json::from_value(on_error)
+            .map_err(|_| usage("--on-error takes fail, null, keep, drop or dead_letter".to_owned()))?,
+        json: arguments.json,
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    relay::etl_try::run(&trial, &mut out).map_err(|e| (e.exit(), e.to_string()))
 }
 
 /// Standard output may be a pipe that someone closed; that is no reason for a panic.
