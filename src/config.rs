@@ -9,6 +9,7 @@ pub mod objects;
 mod secret;
 mod source;
 mod throttle;
+pub mod transform;
 mod units;
 
 use std::net::SocketAddr;

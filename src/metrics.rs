@@ -59,6 +59,8 @@ pub struct DeliveryMetrics {
     pub parked_rows: Counter,
     /// Texts with bytes that their character set does not have, replaced on the way; also of what is sent again.
     pub bad_text: Counter,
+    /// Values and conditions of the script that failed, whatever became of them; also of what is sent again.
+    pub etl_errors: Counter,
     /// Seconds waited because of the throttle.
     pub throttled: Counter<f64, AtomicU64>,
     /// Lives of the delivery that ended in a failure.
@@ -148,6 +150,7 @@ struct DeliveryFamilies {
     resent: CounterFamily,
     parked_rows: CounterFamily,
     bad_text: CounterFamily,
+    etl_errors: CounterFamily,
     throttled: SecondsFamily,
     failures: CounterFamily,
     latency: HistogramFamily,
@@ -194,6 +197,7 @@ impl Metrics {
             resent: f.resent.get_or_create(&label).clone(),
             parked_rows: f.parked_rows.get_or_create(&label).clone(),
             bad_text: f.bad_text.get_or_create(&label).clone(),
+            etl_errors: f.etl_errors.get_or_create(&label).clone(),
             throttled: f.throttled.get_or_create(&label).clone(),
             failures: f.failures.get_or_create(&label).clone(),
             latency: f.latency.get_or_create(&label).clone(),
@@ -254,6 +258,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
         resent: Family::default(),
         parked_rows: Family::default(),
         bad_text: Family::default(),
+        etl_errors: Family::default(),
         throttled: Family::default(),
         failures: Family::default(),
         latency: Family::new_with_constructor(latency_histogram),
@@ -264,6 +269,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
     r.register("records", "Records acknowledged", f.records.clone());
     r.register_with_unit("sent", "Bytes of records acknowledged", Unit::Bytes, f.bytes.clone());
     r.register("resent_records", "Records that were sent again", f.resent.clone());
+    r.register("etl_errors", "Values and conditions of the script that failed", f.etl_errors.clone());
     r.register("parked_rows", "Rows kept back for a parked table", f.parked_rows.clone());
     r.register(
         "bad_text",

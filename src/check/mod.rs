@@ -57,10 +57,11 @@ pub async fn run(config: &Config) -> Report {
 async fn of_both_sides(config: &Config, log: LogState<'_>) -> Vec<Item> {
     let asked = server::ask(&config.source, log).await;
     let mut items = asked.items;
-    if let Some(tables) = &asked.tables {
-        items.extend(objects::items(config, tables));
+    if let Some(found) = &asked.found {
+        items.extend(objects::items(config, found));
     }
-    items.extend(kafka::items(config, asked.tables.as_deref().unwrap_or_default()).await);
+    let tables = asked.found.as_ref().map_or(&[][..], |found| &found.tables);
+    items.extend(kafka::items(config, tables).await);
     items.extend(transactions::items(config).await);
     items
 }

@@ -1,28 +1,35 @@
-//! `objects.map`, `objects.case_clash`, `kafka.settings`: what each delivery makes of the names of the tables that are
-//! there, with the very code that will do it.
+//! `objects.map`, `objects.case_clash`, `filter.syntax`, `etl.syntax`, `kafka.settings`: what each delivery makes of the
+//! tables that are there, with the very code that will do it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::Item;
+use super::server::Found;
 use super::table::list;
 use crate::capture::facts::TableFacts;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
 use crate::config::{Config, Delivery, SinkConfig};
+use crate::delivery::encode::Conditions;
 use crate::delivery::route::{Route, Routing};
 use crate::delivery::select::{NameClash, Selection};
+use crate::filter::Session;
 
 const MAP: &str = "objects.map";
 const CLASH: &str = "objects.case_clash";
 const SETTINGS: &str = "kafka.settings";
+const FILTER: &str = "filter.syntax";
+const ETL: &str = "etl.syntax";
 
 /// The items of every delivery, and the topics of each that its tables ask for.
-pub(super) fn items(config: &Config, tables: &[TableFacts]) -> Vec<Item> {
+pub(super) fn items(config: &Config, found: &Found) -> Vec<Item> {
     // A table without a plan is told by other items.
     let plans: Vec<Arc<TablePlan>> =
-        tables.iter().filter_map(|table| TablePlan::of_definition(&table.definition).ok()).collect();
-    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans)).collect()
+        found.tables.iter().filter_map(|table| TablePlan::of_definition(&table.definition).ok()).collect();
+    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans, &found.version)).collect()
 }
 
 /// The tables of a delivery: the name it delivers them under, and the source's.
@@ -41,10 +48,21 @@ pub(super) fn delivered_names(delivery: &Delivery, tables: &[TableFacts]) -> Vec
         .collect()
 }
 
-fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>]) -> Vec<Item> {
+fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>], version: &str) -> Vec<Item> {
     let selection = Selection::of(delivery);
-    let mut found = Found::default();
+    let conditions = Conditions::of_delivery(delivery);
+    // The config has compiled it.
+    let script = delivery.transform.compile(TimeZone::UTC).ok().flatten();
+    let session = Session::of(version, TimeZone::UTC);
+    let mut found = Outcome::default();
     for plan in plans.iter().filter(|plan| selection.wants(&plan.source)) {
+        if let Some(condition) = conditions.of(&selection, &plan.source) {
+            found.conditions += 1;
+            found.filters.extend(condition.compile(plan, &session).err().map(|e| format!("{}: {e}", plan.source)));
+        }
+        if let Some(script) = &script {
+            found.scripts.extend(script.bind(plan).err().map(|e| format!("{}: {e}", plan.source)));
+        }
         match selection.lane(plan) {
             Ok(lane) => {
                 found.name(&lane.plan);
@@ -61,27 +79,51 @@ fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>]) -> Vec<Item> {
         }
     }
     let idle = idle_rules(delivery, plans);
-    found.items(idle).into_iter().map(|item| item.about(&delivery.name)).collect()
+    found.items(idle, script.is_some()).into_iter().map(|item| item.about(&delivery.name)).collect()
 }
 
 /// What is wrong with the tables of one delivery.
 #[derive(Default)]
-struct Found {
+struct Outcome {
+    /// Tables with a condition.
+    conditions: usize,
+    filters: Vec<String>,
+    scripts: Vec<String>,
     named: HashMap<TableName, TableName>,
     clashes: Vec<String>,
     keys: Vec<String>,
     routes: Vec<String>,
 }
 
-impl Found {
+impl Outcome {
     fn name(&mut self, plan: &TablePlan) {
         if let Some(other) = self.named.insert(plan.name.clone(), plan.source.clone()) {
             self.clashes.push(format!("{other} and {} would both be named {}", plan.source, plan.name));
         }
     }
 
-    fn items(self, idle: Vec<String>) -> Vec<Item> {
+    fn items(self, idle: Vec<String>, has_script: bool) -> Vec<Item> {
         let mut items = Vec::new();
+        if self.conditions > 0 {
+            items.push(match self.filters.is_empty() {
+                true => Item::pass(FILTER, format!("the conditions of {} tables compile", self.conditions)),
+                false => Item::fail(
+                    FILTER,
+                    list(&self.filters),
+                    "correct the condition; a rule gives a table one of its own",
+                ),
+            });
+        }
+        if has_script {
+            items.push(match self.scripts.is_empty() {
+                true => Item::pass(ETL, "the script fits every table"),
+                false => Item::fail(
+                    ETL,
+                    list(&self.scripts),
+                    "correct the script, or deliver these tables by another delivery",
+                ),
+            });
+        }
         items.push(match self.clashes.is_empty() {
             true => Item::pass(CLASH, "every name is of one table, and of one column"),
             false => Item::fail(CLASH, list(&self.clashes), "change map or case_policy, or leave one of them out"),
@@ -179,7 +221,8 @@ mod tests {
             "[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"d\"\nkafka = {{ brokers = \"k\" }}\n{delivery}\n"
         );
         let config = Config::parse(&text, Path::new("t"), &|_| None).expect("valid");
-        let items = items(&config, &[table("orders"), table("Orders"), table("items")]);
+        let tables = vec![table("orders"), table("Orders"), table("items")];
+        let items = items(&config, &Found { version: "9.7.0".into(), tables });
         assert!(items.iter().all(|item| item.subject == "d"), "{items:?}");
         let wrong = || items.iter().filter(|item| item.level != Level::Pass);
         let found = wrong().map(|item| format!("{}; ", item.finding)).collect();
@@ -218,6 +261,19 @@ mod tests {
         let (items, found) = wrong("map = { columns = { vv = \"x\" } }");
         assert_eq!(items, ["objects.map warn"]);
         assert!(found.contains("the column vv"), "{found}");
+    }
+
+    #[test]
+    fn conditions_and_scripts_that_a_table_does_not_take_fail_by_its_name() {
+        let (items, found) = wrong("filter = \"v > 1 AND w = 2\"\ntables = [\"shop.items\"]");
+        assert_eq!(items, ["filter.syntax fail"]);
+        assert!(found.contains("shop.items") && found.contains('w') && found.contains("column 11"), "{found}");
+        assert_eq!(wrong("filter = \"v > 1\"").0, [] as [&str; 0]);
+        let rule = "filter = \"w = 2\"\ntables = [\"shop.items\"]\n[[delivery.table]]\nmatch = \"shop.items\"\nfilter = \"v = 1\"";
+        assert_eq!(wrong(rule).0, [] as [&str; 0], "the rule's stands for it");
+        let (items, found) = wrong("etl = \"e_drop_fields(`id`)\"\ntables = [\"shop.items\"]");
+        assert_eq!(items, ["etl.syntax fail"]);
+        assert!(found.contains("shop.items") && found.contains("id"), "{found}");
     }
 
     #[test]

@@ -24,8 +24,17 @@ pub enum LogState<'a> {
 pub struct Asked {
     /// Its items.
     pub items: Vec<Item>,
-    /// The selected tables; none when no server was reached.
-    pub tables: Option<Vec<TableFacts>>,
+    /// What was found on a server; none when none was reached.
+    pub found: Option<Found>,
+}
+
+/// The server that answered.
+#[derive(Debug)]
+pub struct Found {
+    /// Its version, as it prints it.
+    pub version: String,
+    /// The selected tables.
+    pub tables: Vec<TableFacts>,
 }
 
 /// Every item of the source: of the first server of the list that answers and can continue the log, else of the first
@@ -40,7 +49,7 @@ pub async fn ask(config: &Source, log: LogState<'_>) -> Asked {
             Err(error) => Err(error),
         };
         match answer {
-            Ok(Answer { items, tables, refused: None }) => return Asked { items, tables: Some(tables) },
+            Ok(Answer { items, found, refused: None }) => return Asked { items, found: Some(found) },
             Ok(answer) => {
                 // One that may pass says more than one that is final.
                 let passes = |answer: &Answer| answer.refused == Some(Class::Transient);
@@ -55,21 +64,21 @@ pub async fn ask(config: &Source, log: LogState<'_>) -> Asked {
             }
         }
     }
-    let Some(Answer { mut items, tables, .. }) = refused else {
-        return Asked { items: unreached.into_iter().collect(), tables: None };
+    let Some(Answer { mut items, found, .. }) = refused else {
+        return Asked { items: unreached.into_iter().collect(), found: None };
     };
     if may_come_back {
         // The one that does not answer may have what the others lack.
         let files = items.iter_mut().filter(|item| item.id == binlog::FILES);
         files.for_each(|item| item.unreachable = true);
     }
-    Asked { items, tables: Some(tables) }
+    Asked { items, found: Some(found) }
 }
 
 /// What one server came to.
 struct Answer {
     items: Vec<Item>,
-    tables: Vec<TableFacts>,
+    found: Found,
     /// It cannot continue the log, and another server may.
     refused: Option<Class>,
 }
@@ -107,7 +116,7 @@ async fn ask_one(
         Some(Err(error)) if error.is_of_one_server() => Some(error.class()),
         _ => None,
     };
-    Ok(Answer { items, tables, refused })
+    Ok(Answer { items, found: Found { version: facts.version.clone(), tables }, refused })
 }
 
 async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts>, StreamError> {

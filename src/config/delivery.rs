@@ -1,13 +1,16 @@
 //! `[[delivery]]`: one cursor and its sink; what every delivery has, whatever its sink.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
+use super::transform::{self, Transform};
 use super::{Alert, Environment, FieldError, LaggingCursor, Retention, Span, Throttle, check_name, find_secret};
+use crate::etl::OnError;
+use crate::filter::FilterImages;
 use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
@@ -31,6 +34,9 @@ pub struct Delivery {
     /// What it does with them.
     #[serde(flatten)]
     pub objects: Objects,
+    /// Which rows leave, and what becomes of them.
+    #[serde(flatten)]
+    pub transform: Transform,
     /// Whether it waits, its cursor holding its place.
     pub paused: bool,
     /// What happens when retention's limits would overtake its cursor.
@@ -182,6 +188,17 @@ pub(super) struct Raw {
     case_policy: CasePolicy,
     #[serde(default)]
     table: Vec<TableRule>,
+    filter: Option<String>,
+    #[serde(default)]
+    filter_images: FilterImages,
+    etl: Option<String>,
+    etl_file: Option<PathBuf>,
+    #[serde(default)]
+    etl_on_error: OnError,
+    #[serde(default)]
+    etl_ddl: bool,
+    #[serde(default)]
+    etl_secrets: BTreeMap<String, PathBuf>,
     #[serde(default)]
     paused: bool,
     lagging_cursor: Option<LaggingCursor>,
@@ -242,11 +259,21 @@ impl Raw {
             rules: self.table,
         };
         objects.validate(kind.partition())?;
+        let transform = transform::Raw {
+            filter: self.filter,
+            filter_images: self.filter_images,
+            etl: self.etl,
+            etl_file: self.etl_file,
+            etl_on_error: self.etl_on_error,
+            etl_ddl: self.etl_ddl,
+            etl_secrets: self.etl_secrets,
+        };
         Ok(Delivery {
             name: self.name,
             start: self.start.unwrap_or(Address::Earliest),
             tables,
             objects,
+            transform: transform.resolve(environment)?,
             paused: self.paused,
             lagging_cursor: self.lagging_cursor.unwrap_or(log.lagging_cursor),
             retry: self.retry.resolve()?,
@@ -274,6 +301,7 @@ impl Delivery {
             start: Address::Earliest,
             tables: TablePatterns::all(),
             objects: Objects::default(),
+            transform: Transform::default(),
             paused: false,
             lagging_cursor: log.lagging_cursor,
             retry: Retry::default(),

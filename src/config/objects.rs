@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::FieldError;
+use super::transform::check_filter;
 use crate::selection::TablePatterns;
 use crate::sink::kafka::check_template;
 use crate::sink::kafka::config::{MessageKey, OnKeyChange, Partition};
@@ -130,6 +131,9 @@ pub struct TableRule {
     /// Names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<NameMap>,
+    /// Its condition, in the language of WHERE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// Topic of its rows; this and what follows is for Kafka.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
@@ -153,7 +157,12 @@ pub struct TableRule {
 impl Objects {
     /// The rule that a table follows, where there is one of its own.
     pub fn rule(&self, database: &str, table: &str) -> Option<&TableRule> {
-        self.rules.iter().find(|rule| rule.pattern.matches(database, table))
+        self.rule_index(database, table).map(|at| &self.rules[at])
+    }
+
+    /// Its place among the rules.
+    pub fn rule_index(&self, database: &str, table: &str) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.pattern.matches(database, table))
     }
 
     /// Checks what serde cannot. `partition` is the sink's own policy; none for a sink without partitions.
@@ -171,6 +180,9 @@ impl Objects {
 
 impl TableRule {
     fn validate(&self, partition: Option<Partition>) -> Result<(), FieldError> {
+        if let Some(filter) = &self.filter {
+            check_filter(filter).map_err(|reason| FieldError::new("filter", reason))?;
+        }
         if let Some(map) = &self.map {
             check_map(map).map_err(|e| e.within("map"))?;
         }

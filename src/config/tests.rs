@@ -49,8 +49,8 @@ fn the_annotated_file_shows_every_setting() {
         let name = rest.split(' ').next()?;
         let is_setting =
             rest[name.len()..].starts_with(" = ") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        // The files of secrets are not there.
-        ((is_setting && !["password_file", "webhook_file"].contains(&name)) || rest.starts_with("[["))
+        // Files that are not there.
+        ((is_setting && !["password_file", "webhook_file", "etl_file"].contains(&name)) || rest.starts_with("[["))
             .then(|| rest.to_owned())
     };
     let every: Vec<String> =
@@ -149,6 +149,26 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
         (
             "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\nthrottle = { rps = 2000000000 }",
             &["relay.toml:6: delivery[0].throttle.rps", "outside 0 to"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\nfilter = \"a = (SELECT 1)\"",
+            &["relay.toml:6: delivery[0].filter", "line 1", "column 6"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\n[[delivery.table]]\nmatch = \"a.b\"\nfilter = \"a =\"",
+            &["relay.toml:8: delivery[0].table[0].filter"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\netl = \"e_dorp()\"",
+            &["relay.toml:6: delivery[0].etl", "e_dorp", "e_drop", "line 1"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\netl = \"e_drop()\"\netl_file = \"x\"",
+            &["relay.toml:7: delivery[0].etl_file", "leave one of them out"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\netl_file = \"/nowhere/x\"",
+            &["relay.toml:6: delivery[0].etl_file", "/nowhere/x"],
         ),
         ("tables = [\"orders\"]", &["relay.toml:3: source.tables", "\"orders\"", "no dot"]),
         ("start = \"seq:4\"", &["relay.toml:3: source.start", "our own log"]),

@@ -2,8 +2,8 @@
 
 mod places;
 mod records;
+mod stages;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
@@ -13,21 +13,31 @@ use super::outlet::{Gone, Outlet};
 use super::park::{Admission, Scope, TableFault};
 use super::pipeline::{Encode, EncodeError};
 use super::route::Routing;
-use super::select::{Lane, Selection};
+use super::select::Selection;
 use crate::change::decode::{BlockDecoder, BlockError, Change};
-use crate::change::plan::{Planner, TablePlan};
+use crate::change::plan::Planner;
 use crate::change::schema::TableName;
 use crate::change::{DdlChange, RowsChange, TxBoundary, ddl};
+use crate::config::Delivery;
+use crate::etl::Script;
+use crate::filter::{FilterImages, Parsed};
 use crate::format::FormatOptions;
 use crate::metrics::DeliveryMetrics;
 use crate::status::DeliveryHandle;
 use places::{Count, Places};
 use records::{Records, Shared};
+use stages::Stages;
 
 /// What an encoder is made for; shared by all lives of a delivery.
 pub struct Job {
     /// Which changes are delivered, under which names.
     pub selection: Selection,
+    /// Which rows of them.
+    pub conditions: Conditions,
+    /// What becomes of these.
+    pub script: Option<Script>,
+    /// Whether statements pass the script too.
+    pub script_sees_statements: bool,
     /// Zone in which TIMESTAMP columns are shown.
     pub zone: TimeZone,
     /// The format and its settings.
@@ -40,6 +50,35 @@ pub struct Job {
     pub metrics: DeliveryMetrics,
     /// Where gaps are shown.
     pub status: DeliveryHandle,
+}
+
+/// The conditions of a delivery.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// Of tables that have none of their own.
+    pub all: Option<Parsed>,
+    /// Of the tables of each rule, in the order of the rules.
+    pub of_rules: Vec<Option<Parsed>>,
+    /// Which images they are asked of.
+    pub images: FilterImages,
+}
+
+impl Conditions {
+    /// As the config says, which has checked them.
+    pub fn of_delivery(delivery: &Delivery) -> Self {
+        let parse = |text: &String| Parsed::parse(text).ok();
+        Self {
+            all: delivery.transform.filter.as_ref().and_then(parse),
+            of_rules: delivery.objects.rules.iter().map(|rule| rule.filter.as_ref().and_then(parse)).collect(),
+            images: delivery.transform.filter_images,
+        }
+    }
+
+    /// The condition of a table.
+    pub(crate) fn of(&self, selection: &Selection, table: &TableName) -> Option<&Parsed> {
+        let rule = selection.objects.rule_index(&table.database, &table.table);
+        rule.and_then(|at| self.of_rules.get(at)?.as_ref()).or(self.all.as_ref())
+    }
 }
 
 /// Encodes the blocks of one life.
@@ -63,13 +102,9 @@ struct Ahead {
 
 /// What one block at work needs.
 struct Bench {
-    lanes: HashMap<u64, Arc<Lane>>,
-    last: Option<Arc<Lane>>,
+    stages: Stages,
     records: Records,
 }
-
-/// Most plans whose lanes are remembered; all are forgotten beyond, and made again as they come.
-const LANES_MAX: usize = 8192;
 
 impl Encoder {
     pub(super) fn new(job: Arc<Job>, scope: Scope, reader: impl Fn() -> Reader) -> Self {
@@ -138,9 +173,9 @@ impl Encode for Encoder {
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError> {
         let block = block.decode().map_err(EncodeError::of_read)?;
         let bench = self.benches().pop();
-        let new = || Bench { lanes: HashMap::new(), last: None, records: Records::new(&self.job) };
+        let new = || Bench { stages: Stages::default(), records: Records::new(&self.job) };
         let mut bench = bench.unwrap_or_else(new);
-        let bad_text = bench.records.bad_text();
+        let (bad_text, script_errors) = (bench.records.bad_text(), bench.stages.script_errors());
         for (_, last, time_us) in block.commits() {
             if last >= block.first_seq() && last <= block.last_seq() {
                 out.expect_commit(last, time_us);
@@ -156,6 +191,7 @@ impl Encode for Encoder {
         let whole = run.places.is_none_or(|places| !places.is_open());
         let faults = std::mem::take(&mut run.faults);
         self.job.metrics.bad_text.inc_by(bench.records.bad_text() - bad_text);
+        self.job.metrics.etl_errors.inc_by(bench.stages.script_errors() - script_errors);
         decoded?;
         if whole {
             out.covered(block.last_seq())?;
@@ -166,35 +202,15 @@ impl Encode for Encoder {
 }
 
 impl Bench {
-    fn lane(&mut self, job: &Job, plan: &Arc<TablePlan>) -> Result<Arc<Lane>, RowsFault> {
-        let Self { lanes, last, .. } = self;
-        if let Some(last) = last.as_ref().filter(|last| last.source == plan.id) {
-            return Ok(Arc::clone(last));
-        }
-        if lanes.len() >= LANES_MAX {
-            lanes.clear();
-        }
-        let lane = match lanes.get(&plan.id) {
-            Some(lane) => Arc::clone(lane),
-            None => {
-                let lane = job.selection.lane(plan).map_err(|clash| RowsFault::Table(clash.to_string()))?;
-                let lane = Arc::new(lane);
-                lanes.insert(plan.id, Arc::clone(&lane));
-                lane
-            }
-        };
-        *last = Some(Arc::clone(&lane));
-        Ok(lane)
-    }
-
     /// How many records the rows of an entry make.
     fn count(&mut self, job: &Job, rows: &RowsChange<'_>) -> Result<u64, RowsFault> {
-        let lane = self.lane(job, rows.plan)?;
-        if !lane.carries(rows.op) {
-            return Ok(0);
-        }
-        let rows = RowsChange { plan: &lane.plan, ..*rows };
-        rows.rows().map_while(Result::ok).try_fold(0, |sum, row| Ok(sum + self.records.count(job, &rows, &row)?))
+        let Self { stages, records } = self;
+        let mut sum = 0;
+        stages.each(job, rows, |rows, row| {
+            sum += records.count(job, rows, row)?;
+            Ok(())
+        })?;
+        Ok(sum)
     }
 }
 
@@ -291,29 +307,28 @@ impl Run<'_> {
     }
 
     fn write_rows(&mut self, rows: &RowsChange<'_>) -> Result<(), RowsFault> {
-        let lane = self.bench.lane(self.job, rows.plan)?;
-        if !lane.carries(rows.op) {
+        let Self { job, bench: Bench { stages, records }, out, places, .. } = self;
+        let mut shared = Shared::of_rows(rows);
+        if job.format.rows_per_record() > 1
+            && let Some(plan) = stages.unchanged(job, rows)?
+        {
+            let rows = RowsChange { plan: &plan, ..*rows };
+            let count = records.packed(job, &mut shared, &rows, out)?;
+            out.batch().rows += count;
+            shared.end(out);
             return Ok(());
         }
-        let rows = RowsChange { plan: &lane.plan, ..*rows };
-        let mut shared = Shared::of_rows(&rows);
-        if self.job.format.rows_per_record() > 1 {
-            let count = self.bench.records.packed(self.job, &mut shared, &rows, self.out)?;
-            self.out.batch().rows += count;
-            shared.end(self.out);
-            return Ok(());
-        }
-        for row in rows.rows() {
-            let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
-            if let Some((seq, place)) = self.places.as_ref().and_then(|places| places.unsent()) {
+        stages.each(job, rows, |rows, row| {
+            if let Some((seq, place)) = places.as_ref().and_then(|places| places.unsent()) {
                 let begin = TxBoundary { seq, tx: rows.tx, place };
-                self.bench.records.boundary(self.job, &begin, None, self.out)?;
+                records.boundary(job, &begin, None, out)?;
             }
-            self.bench.records.row(self.job, &mut shared, self.places.as_deref_mut(), &rows, &row, self.out)?;
-            self.out.batch().rows += 1;
-        }
-        if self.places.as_ref().is_none_or(|places| !places.is_open()) {
-            shared.end(self.out);
+            records.row(job, &mut shared, places.as_deref_mut(), rows, row, out)?;
+            out.batch().rows += 1;
+            Ok(())
+        })?;
+        if places.as_ref().is_none_or(|places| !places.is_open()) {
+            shared.end(out);
         }
         Ok(())
     }
@@ -336,6 +351,15 @@ impl Run<'_> {
                     continue;
                 }
                 Admission::Skip => continue,
+            }
+            match self.bench.stages.statement(self.job, change, &table) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(RowsFault::Gone) => return Err(EncodeError::Gone),
+                Err(RowsFault::Table(reason)) => {
+                    self.fault(&table, change.seq, reason);
+                    continue;
+                }
             }
             let told = self.bench.records.statement(self.job, &mut shared, change, (row, item, &as_told), self.out)?;
             if !told {

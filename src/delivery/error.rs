@@ -66,6 +66,9 @@ pub enum DeliveryError {
         /// What is wrong with the address.
         reason: String,
     },
+    /// Its script does not compile.
+    #[error("etl: {0}")]
+    Script(String),
     /// The store was closed, or a task of the delivery was ended by the runtime.
     #[error("the delivery was interrupted: {0}")]
     Interrupted(String),
@@ -104,6 +107,7 @@ impl Failure for DeliveryError {
             | Self::Gap { .. }
             | Self::Decode { .. }
             | Self::Panic { .. }
+            | Self::Script(_)
             | Self::Start { .. } => Class::Definite,
         }
     }
@@ -119,6 +123,7 @@ impl Failure for DeliveryError {
             Self::Decode { .. } | Self::Panic { .. } => {
                 Some("report it with relay-dump's output of that entry; the log keeps it".to_owned())
             }
+            Self::Script(_) => Some("correct the script, then reload the config".to_owned()),
             Self::Start { .. } => Some("correct start in the delivery's config".to_owned()),
             _ => None,
         }

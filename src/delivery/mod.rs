@@ -14,7 +14,7 @@
 //!
 //! Keeps the second promise: a cursor moves only to a seq whose records, and all before them, its sink acked.
 
-mod encode;
+pub(crate) mod encode;
 mod error;
 mod ledger;
 mod outlet;
@@ -42,7 +42,7 @@ pub use error::DeliveryError;
 use park::Scope;
 use pipeline::Encode;
 
-use encode::{Encoder, Job};
+use encode::{Conditions, Encoder, Job};
 use route::Routing;
 use select::Selection;
 use session::{End, Session, Work};
@@ -95,6 +95,9 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
     let selection = Selection::of(&context.config);
     let job = Arc::new(Job {
         selection,
+        conditions: Conditions::of_delivery(&context.config),
+        script: context.config.transform.compile(context.zone.clone()).map_err(DeliveryError::Script)?,
+        script_sees_statements: context.config.transform.etl_ddl,
         zone: context.zone.clone(),
         format,
         routing,

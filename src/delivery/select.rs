@@ -126,7 +126,11 @@ impl Selection {
     }
 
     fn named(&self, plan: &Arc<TablePlan>, map: &NameMap) -> Result<Arc<TablePlan>, NameClash> {
-        let name = self.name(&plan.source.database, &plan.source.table, map);
+        // A script that named its table has the say.
+        let name = match plan.name == plan.source {
+            true => self.name(&plan.source.database, &plan.source.table, map),
+            false => plan.name.clone(),
+        };
         let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
         let mapped = |column: &str| {
             let found = map.columns.iter().find(|(from, _)| same(from, column));

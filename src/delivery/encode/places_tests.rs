@@ -158,6 +158,9 @@ fn a_life_that_begins_within_a_transaction_does_not_say_what_it_cannot_know() {
     let SinkConfig::Kafka(kafka) = &config.kind else { panic!("a Kafka delivery") };
     let job = Job {
         selection: Selection::of(&config),
+        conditions: Conditions::default(),
+        script: None,
+        script_sees_statements: false,
         zone: TimeZone::UTC,
         format: kafka.format_options("t"),
         routing: Routing::kafka(kafka),

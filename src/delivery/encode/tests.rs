@@ -98,6 +98,9 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
     let metrics = Metrics::new("t", "").delivery("c");
     let job = Job {
         selection: Selection::of(&config),
+        conditions: Conditions::of_delivery(&config),
+        script: config.transform.compile(TimeZone::UTC).expect("checked"),
+        script_sees_statements: config.transform.etl_ddl,
         zone: TimeZone::UTC,
         format: kafka.format_options("t"),
         routing: Routing::kafka(kafka),
@@ -367,3 +370,6 @@ mod objects;
 
 #[path = "places_tests.rs"]
 mod places;
+
+#[path = "stages_tests.rs"]
+mod stages;

@@ -25,6 +25,16 @@ impl Session {
     pub const SETTINGS: [&str; 3] =
         ["SET NAMES utf8mb4 COLLATE utf8mb4_general_ci", "SET sql_mode = ''", "SET div_precision_increment = 4"];
 
+    /// A session on the server that calls itself so (`8.0.36`, `5.5.5-10.11.19-MariaDB-log`).
+    pub fn of(server_version: &str, zone: TimeZone) -> Self {
+        let dialect = if server_version.contains("MariaDB") { Dialect::MariaDB } else { Dialect::MySql };
+        // MariaDB puts a version of MySQL's in front for old replicas.
+        let own = server_version.strip_prefix("5.5.5-").filter(|_| dialect == Dialect::MariaDB);
+        let mut numbers = own.unwrap_or(server_version).split(|c: char| !c.is_ascii_digit());
+        let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        Self { dialect, version: (number(), number(), number()), zone }
+    }
+
     /// MySQL of before 8.0, which has no types of its own for what functions give.
     pub(super) fn is_old_mysql(&self) -> bool {
         !self.is_mariadb() && self.version < (8, 0, 0)
