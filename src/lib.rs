@@ -22,6 +22,7 @@
 //! | [`alert`] | which states and thresholds are posted to a webhook, and the posting |
 //! | [`check`] | the precheck, one file a family |
 //! | [`etl_try`] | what an ETL script would make of rows in the log |
+//! | [`import_dts`] | a DTS task as a config |
 //! | [`config`] | every setting with its default |
 //! | [`api`], [`metrics`], [`status`] | what an operator sees |
 //! | `relay-store` (crate) | the log itself: segments, marks, cursors, retention, addresses |
@@ -40,6 +41,7 @@ mod failpoint;
 pub mod failure;
 pub mod filter;
 pub mod format;
+pub mod import_dts;
 pub mod log;
 pub mod metrics;
 pub mod run;

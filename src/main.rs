@@ -1,6 +1,6 @@
 //! The daemon's command line: read the arguments, load the config, run, and turn the end into an exit code.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use relay::config::{Config, LogFormat, Logging};
 use relay::etl::Secrets;
 use relay::etl_try::Trial;
 use relay::failure::Exit;
+use relay::import_dts::{self, FILE_BYTES_MAX, Input};
 use relay::log::address::Address;
 use relay::run;
 use relay::selection::TablePatterns;
@@ -54,6 +55,18 @@ enum Command {
         /// Print the whole effective config, secrets hidden, and check nothing
         #[arg(long)]
         print_config: bool,
+    },
+    /// Make a config of a DTS task: of its request or its answer, or of its object list and its reserve parameter
+    ImportDts {
+        /// JSON files of one task
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the config goes, which must not be there yet; standard output without it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print the report, on standard error, as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show rows of the log before and after an ETL script; reads the log's files only
     EtlTry(EtlTry),
@@ -106,6 +119,7 @@ fn main() -> ExitCode {
             check(&config.path, accept_warnings, json, print_config)
         }
         Command::EtlTry(arguments) => etl_try(arguments),
+        Command::ImportDts { files, out, json } => import_dts(&files, out.as_deref(), json),
     };
     match exit {
         Ok(()) => ExitCode::SUCCESS,
@@ -196,6 +210,37 @@ fn etl_try(arguments: EtlTry) -> Ended {
     };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     relay::etl_try::run(&trial, &mut out).map_err(|e| (e.exit(), e.to_string()))
+}
+
+fn import_dts(files: &[PathBuf], out: Option<&Path>, json: bool) -> Ended {
+    let texts = files.iter().map(|file| read_limited(file)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let inputs: Vec<Input<'_>> = names.iter().zip(&texts).map(|(name, bytes)| Input { name, bytes }).collect();
+    let imported = import_dts::import(&inputs).map_err(|e| (Exit::Config, e.to_string()))?;
+    match out {
+        None => print(&imported.toml)?,
+        Some(path) => {
+            let file = std::fs::File::create_new(path).and_then(|mut file| file.write_all(imported.toml.as_bytes()));
+            file.map_err(|e| (Exit::Failed, format!("write {}: {e}; name a new file with --out", path.display())))?;
+        }
+    }
+    if json {
+        eprintln!("{}", serde_json::json!({ "items": imported.report.items }));
+    } else {
+        eprint!("{}", imported.report);
+    }
+    Ok(())
+}
+
+fn read_limited(path: &Path) -> Result<Vec<u8>, (Exit, String)> {
+    let fail = |reason: String| (Exit::Config, format!("{}: {reason}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| fail(e.to_string()))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(e.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(fail(format!("it is longer than {} MiB: no object list is", FILE_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// Standard output may be a pipe that someone closed; that is no reason for a panic.
