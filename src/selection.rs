@@ -1,5 +1,6 @@
 //! Which tables: patterns such as `shop.*` and `!shop.audit_%`, the same at capture and per delivery.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use thiserror::Error;
@@ -30,7 +31,13 @@ struct Pattern {
 /// including pattern, every table outside the system schemas counts as named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TablePatterns {
+    /// All, as they were written.
     patterns: Vec<Pattern>,
+    /// Those that include one table each, by schema: there may be thousands.
+    exact: HashMap<String, HashSet<String>>,
+    /// Places of those that include what wildcards match, and of those that leave out.
+    wild: Vec<usize>,
+    excluding: Vec<usize>,
 }
 
 impl TablePatterns {
@@ -44,26 +51,36 @@ impl TablePatterns {
     /// # Errors
     /// A pattern without a dot, or with an empty part; nothing is guessed.
     pub fn parse<S: AsRef<str>>(patterns: &[S]) -> Result<Self, PatternError> {
-        let patterns = patterns.iter().map(|p| Pattern::parse(p.as_ref())).collect::<Result<_, _>>()?;
-        Ok(Self { patterns })
+        let mut list = Self { patterns: Vec::with_capacity(patterns.len()), ..Self::default() };
+        for (at, pattern) in patterns.iter().enumerate() {
+            let pattern = Pattern::parse(pattern.as_ref())?;
+            if pattern.exclude {
+                list.excluding.push(at);
+            } else if has_wildcard(&pattern.database) || has_wildcard(&pattern.table) {
+                list.wild.push(at);
+            } else {
+                list.exact.entry(pattern.database.clone()).or_default().insert(pattern.table.clone());
+            }
+            list.patterns.push(pattern);
+        }
+        Ok(list)
     }
 
     /// Whether `database.table` is selected. Names compare exactly, as the binlog writes them.
     pub fn matches(&self, database: &str, table: &str) -> bool {
-        let mut including = false;
-        let mut named = false;
-        for pattern in &self.patterns {
-            let hit = pattern.matches(database, table);
-            if pattern.exclude {
-                if hit {
-                    return false;
-                }
-            } else {
-                including = true;
-                named |= hit;
-            }
+        let hit = |at: &usize| self.patterns[*at].matches(database, table);
+        if self.excluding.iter().any(hit) {
+            return false;
         }
-        named || (!including && !SYSTEM_SCHEMAS.contains(&database))
+        if self.excluding.len() == self.patterns.len() {
+            return !SYSTEM_SCHEMAS.contains(&database);
+        }
+        self.names(database, table) || self.wild.iter().any(hit)
+    }
+
+    /// Whether a pattern includes exactly this table.
+    pub fn names(&self, database: &str, table: &str) -> bool {
+        self.exact.get(database).is_some_and(|tables| tables.contains(table))
     }
 
     /// The patterns as they were written.
