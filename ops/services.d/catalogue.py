@@ -5,6 +5,7 @@ import mariadb
 import mysql56
 import mysql97
 import registry
+import schema_tools
 
 SERVERS = {
     "mysql97": mysql97.Mysql97,
@@ -13,6 +14,8 @@ SERVERS = {
     "mariadb": mariadb.MariaDb,
     "kafka": kafka.Kafka,
     "registry": registry.Registry,
+    "gh-ost": schema_tools.GhOst,
+    "pt-online-schema-change": schema_tools.PtOsc,
 }
 NAMES = list(SERVERS)
 

@@ -50,6 +50,11 @@ impl Captured {
         self.tables.exact_tables()
     }
 
+    /// Whether the config names exactly this table.
+    pub fn names(&self, database: &str, table: &str) -> bool {
+        self.tables.names(database, table)
+    }
+
     /// The tables of the config as text.
     pub fn text(&self) -> String {
         self.tables.to_string()

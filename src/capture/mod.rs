@@ -24,6 +24,7 @@ pub mod facts;
 mod follow;
 pub mod group;
 pub mod heartbeat;
+pub mod online_ddl;
 pub mod position;
 mod reach;
 mod recorder;
@@ -130,8 +131,16 @@ impl CaptureContext {
         self.status.set_server(server(&facts, &point.from, &self.config));
         self.status.set_clock_offset(facts.clock_ahead_ms.saturating_mul(1000));
         let checksum = stream.checksum_at_connect();
-        let partial_images = self.config.allow_partial_images;
-        let start = Start { point, checkpoint, server: facts.identity, checksum, history, reading, partial_images };
+        let start = Start {
+            point,
+            checkpoint,
+            server: facts.identity,
+            checksum,
+            history,
+            reading,
+            partial_images: self.config.allow_partial_images,
+            follow_rename: self.config.follow_rename,
+        };
         Ok((stream, Recorder::new(appender, Captured::new(&self.config), start)?, options))
     }
 

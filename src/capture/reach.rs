@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::CaptureContext;
 use super::error::CaptureError;
 use super::facts::ServerFacts;
+use super::online_ddl::OnlineDdl;
 use super::position::{ResumePoint, choose};
 use super::schema_history::{self, SchemaHistory};
 use super::schema_reading::{Reading, SchemaReader};
@@ -61,7 +62,7 @@ impl CaptureContext {
         checkpoint: Option<&Checkpoint>,
         search: bool,
     ) -> Result<Reached, CaptureError> {
-        let Source { start, resume, server_id, tables, heartbeat_interval, .. } = &*self.config;
+        let Source { start, resume, server_id, tables, online_ddl, heartbeat_interval, .. } = &*self.config;
         let mut session = Session::connect(options).await?;
         let mut facts = session.facts().await?;
         if let (None, SourceStart::Time(us)) = (checkpoint, start) {
@@ -71,9 +72,12 @@ impl CaptureContext {
         self.confirm_checkpoints_file(options, &point, &facts).await?;
         let dump = DumpOptions { heartbeat: heartbeat_interval.0, ..DumpOptions::new(*server_id) };
         let versions = self.store.schema_versions()?;
-        let mut history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
+        let online = OnlineDdl::with(online_ddl);
+        let history = SchemaHistory::load(versions.iter().map(|version| &version.bytes), dialect(&facts))?;
+        let mut history = history.recognising(online.clone());
         let full_metadata = facts.variable("binlog_row_metadata").is_some_and(|v| v.eq_ignore_ascii_case("full"));
-        let reader = SchemaReader { options, dump: &dump, tables, point: &point, search: search || !full_metadata };
+        let search = search || !full_metadata;
+        let reader = SchemaReader { options, dump: &dump, tables, online: &online, point: &point, search };
         let reading = reader.read(&mut session, &mut history).await?;
         drop(session);
         let mut stream = Connection::connect(options).await?.dump(&point.from, &dump).await?;

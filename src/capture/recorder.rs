@@ -19,7 +19,7 @@ mod prepared;
 mod rows;
 mod statement;
 
-use relay_store::{Appender, BlockContext, Commit, EntryHeader, PreparedRange, Seq};
+use relay_store::{Appender, BlockContext, Commit, EntryHeader, PreparedRange, SchemaVersion, Seq};
 
 use super::captured::Captured;
 use super::continuity::Continuity;
@@ -36,7 +36,7 @@ use super::transaction::{Received, Transaction};
 use super::unpack::{PayloadReader, inflate_mariadb};
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription};
 use crate::binlog::gtid::{GtidParseError, GtidSet, MariadbPosition};
-use crate::log::{Checkpoint, TableDefinition, flag, kind};
+use crate::log::{Checkpoint, flag, kind};
 
 /// Flag of a rows event: the last one of its statement (`STMT_END_F`).
 const STATEMENT_END: u8 = 0x01;
@@ -87,6 +87,8 @@ pub(super) struct Start {
     pub(super) reading: Option<Reading>,
     /// Rows that lack columns (`binlog_row_image` MINIMAL and NOBLOB) are expected.
     pub(super) partial_images: bool,
+    /// A selected table stays one under any name that it gets.
+    pub(super) follow_rename: bool,
 }
 
 /// The state of the stream, from one dump's start to its end.
@@ -95,6 +97,7 @@ pub(super) struct Recorder {
     selection: Captured,
     /// The same as text, for every checkpoint.
     selection_text: String,
+    follow_rename: bool,
     place: Continuity,
     group: Group,
     executed: Executed,
@@ -112,7 +115,7 @@ pub(super) struct Recorder {
     /// The first row that lacks columns is told of.
     warns_of_partial_rows: bool,
     /// New versions of selected tables, and versions that they replace, until an entry takes them along.
-    versions: Vec<TableDefinition>,
+    versions: Vec<SchemaVersion>,
     retired: Vec<u64>,
     transaction: Transaction,
     inflated: Vec<u8>,
@@ -139,7 +142,7 @@ impl Recorder {
     ) -> Result<Self, GtidParseError> {
         let selection = selection.into();
         let selection_text = selection.text();
-        let Start { point, checkpoint, server, checksum, history, reading, partial_images } = start;
+        let Start { point, checkpoint, server, checksum, history, reading, partial_images, follow_rename } = start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),
             Covered::AtFileStart => (Executed::FileOnly, true),
@@ -154,6 +157,7 @@ impl Recorder {
             appender,
             selection,
             selection_text,
+            follow_rename,
             place,
             group: Group::new(),
             executed,

@@ -9,8 +9,9 @@ mod apply;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::online_ddl::{self, OnlineDdl};
 use crate::change::ddl::{Ddl, Effect, ObjectName, Unparsed, parse};
-use crate::log::{LogError, TableDefinition};
+use crate::log::{LogError, TableDefinition, TrackedDefinition};
 
 /// What the history needs to know of the server and the statement's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,18 +48,49 @@ pub enum Concerns {
     Database(String),
     /// It cannot be told.
     Anything,
+    /// Helper tables of an online schema change, and nothing else.
+    Helpers {
+        /// The table that is being changed.
+        of: ObjectName,
+        /// The helpers.
+        helpers: Vec<ObjectName>,
+    },
+    /// The rename that ends an online schema change.
+    Swap {
+        /// The table that was changed.
+        table: ObjectName,
+        /// The change as one statement about it.
+        alter: String,
+        /// All tables of the statement.
+        tables: Vec<ObjectName>,
+    },
 }
+
+/// What is known of a table besides its definition.
+#[derive(Debug, Default, Clone)]
+struct Tracked {
+    /// What was done to a helper table since it was made.
+    actions: Vec<String>,
+    /// Names that the table had before, oldest first.
+    was: Vec<ObjectName>,
+}
+
+/// Names that a table had before which are remembered: the newest, and the first.
+const WAS_MAX: usize = 8;
 
 /// The current version of every table that is known.
 #[derive(Debug, Default)]
 pub struct SchemaHistory {
     dialect: Dialect,
+    online: OnlineDdl,
     current: BTreeMap<ObjectName, TableDefinition>,
+    tracked: BTreeMap<ObjectName, Tracked>,
     /// Tables whose reading is ahead of the stream: what a statement does to them before that place is in the reading.
     ahead: BTreeSet<ObjectName>,
     last_id: u64,
     changed: Vec<TableDefinition>,
     retired: Vec<u64>,
+    renamed: Vec<(ObjectName, ObjectName)>,
 }
 
 impl SchemaHistory {
@@ -69,16 +101,45 @@ impl SchemaHistory {
     pub fn load<B: AsRef<[u8]>>(versions: impl IntoIterator<Item = B>, dialect: Dialect) -> Result<Self, LogError> {
         let mut history = Self { dialect, ..Self::default() };
         for bytes in versions {
-            let definition = TableDefinition::decode(bytes.as_ref())?;
+            let TrackedDefinition { definition, actions, was } = TrackedDefinition::decode(bytes.as_ref())?;
             history.last_id = history.last_id.max(definition.id);
             let name = history.name(&definition.database, &definition.table);
             let newer = history.current.get(&name).is_none_or(|known| known.id < definition.id);
             if newer {
+                let was = was.into_iter().map(|(database, table)| ObjectName { database, table }).collect();
+                history.tracked.insert(name.clone(), Tracked { actions, was });
                 history.current.insert(name, definition);
             }
         }
         history.current.retain(|_, definition| !definition.dropped);
+        let Self { current, tracked, .. } = &mut history;
+        tracked.retain(|name, known| current.contains_key(name) && !(known.actions.is_empty() && known.was.is_empty()));
         Ok(history)
+    }
+
+    /// Tells helper tables by further names.
+    #[must_use]
+    pub fn recognising(self, online: OnlineDdl) -> Self {
+        Self { online, ..self }
+    }
+
+    /// The known table that a table is a helper of, by its name; none for a table that is one by itself.
+    pub fn helped_by(&self, database: &str, table: &str) -> Option<ObjectName> {
+        let of = |name: &str| self.name(database, name);
+        self.online.tables(table).map(of).find(|of| self.current.contains_key(of))
+    }
+
+    /// A version as the store is to keep it.
+    pub fn encode(&self, definition: &TableDefinition) -> Vec<u8> {
+        let name = self.name(&definition.database, &definition.table);
+        let Tracked { actions, was } = self.tracked.get(&name).cloned().unwrap_or_default();
+        let was = was.into_iter().map(|name| (name.database, name.table)).collect();
+        TrackedDefinition { definition: definition.clone(), actions, was }.encode()
+    }
+
+    /// Names that a table had before.
+    pub fn was(&self, database: &str, table: &str) -> &[ObjectName] {
+        self.tracked.get(&self.name(database, table)).map_or(&[], |known| &known.was)
     }
 
     /// Whether a table's definition is known and trusted.
@@ -135,18 +196,102 @@ impl SchemaHistory {
                     let reason = format!("changed while it was being read: {}", excerpt(sql));
                     tables.iter().for_each(|table| self.unconfirm(table, &reason));
                 }
+                let online = self.online_change(&ddl, sql);
                 for effect in &ddl.effects {
                     self.apply_effect(effect, sql, charset);
                 }
-                concerns(&ddl)
+                online.unwrap_or_else(|| concerns(&ddl))
             }
-            Err(unparsed) => self.distrust(*unparsed, sql, database),
+            Err(unparsed) => {
+                if let [helper] = unparsed.maybe.as_slice() {
+                    self.note_actions(&self.name(&helper.database, &helper.table), sql);
+                }
+                match self.distrust(*unparsed, sql, database) {
+                    Concerns::Tables(tables) => self.of_helpers(&tables).unwrap_or(Concerns::Tables(tables)),
+                    other => other,
+                }
+            }
         }
+    }
+
+    /// What a statement is to an online schema change; none when it is nothing of the kind. Called before the statement
+    /// is applied: names are as it finds them.
+    fn online_change(&mut self, ddl: &Ddl, sql: &str) -> Option<Concerns> {
+        let tables: Vec<ObjectName> = ddl.tables().collect();
+        if tables.is_empty() {
+            let database = ddl.items.first().filter(|_| online_ddl::is_of_tool(sql))?.database.clone();
+            return Some(Concerns::Helpers { of: ObjectName { database, table: String::new() }, helpers: Vec::new() });
+        }
+        if let Some(swap) = self.swap(ddl, &tables) {
+            return Some(swap);
+        }
+        let concerns = self.of_helpers(&tables)?;
+        if let [Effect::Create(_) | Effect::CreateLike { .. } | Effect::Drop(_)] = ddl.effects.as_slice() {
+            self.tracked.remove(&tables[0]);
+        }
+        if let [Effect::Alter { table, .. }] = ddl.effects.as_slice() {
+            self.note_actions(table, sql);
+        }
+        Some(concerns)
+    }
+
+    /// When all tables are helpers of one.
+    fn of_helpers(&self, tables: &[ObjectName]) -> Option<Concerns> {
+        let of = self.helped_by(&tables.first()?.database, &tables.first()?.table)?;
+        let same = |name: &ObjectName| self.helped_by(&name.database, &name.table).as_ref() == Some(&of);
+        tables.iter().all(same).then(|| Concerns::Helpers { of, helpers: tables.to_vec() })
+    }
+
+    fn note_actions(&mut self, helper: &ObjectName, sql: &str) {
+        if let Some(actions) = online_ddl::actions(sql)
+            && self.helped_by(&helper.database, &helper.table).is_some()
+        {
+            self.tracked.entry(helper.clone()).or_default().actions.push(actions.to_owned());
+            // A version also where columns and keys stay as they are: it takes the actions along.
+            if let Some(known) = self.current.get(helper).cloned() {
+                self.put(helper.clone(), known);
+            }
+        }
+    }
+
+    /// A rename that puts a helper in the place of its table, and at most the table out of its way.
+    fn swap(&self, ddl: &Ddl, tables: &[ObjectName]) -> Option<Concerns> {
+        let mut swapped: Option<(&ObjectName, &ObjectName)> = None;
+        for effect in &ddl.effects {
+            let (from, to) = match effect {
+                Effect::Rename { from, to } => (from, to),
+                Effect::Alter { table, specs } => (table, apply::renamed_to(specs)?),
+                _ => return None,
+            };
+            let helps = |helper: &ObjectName, table: &ObjectName| {
+                helper.database == table.database && self.online.tables(&helper.table).any(|of| of == table.table)
+            };
+            if helps(from, to) && swapped.is_none() {
+                swapped = Some((from, to));
+            } else if !helps(to, from) {
+                return None;
+            }
+        }
+        let (shadow, table) = swapped?;
+        let actions = self.tracked.get(shadow).map_or(&[][..], |known| &known.actions);
+        let alter = online_ddl::alter(&table.database, &table.table, actions);
+        Some(Concerns::Swap { table: table.clone(), alter, tables: tables.to_vec() })
     }
 
     /// The versions made since the last time, and those that they replaced.
     pub fn take_changes(&mut self) -> (Vec<TableDefinition>, Vec<u64>) {
         (std::mem::take(&mut self.changed), std::mem::take(&mut self.retired))
+    }
+
+    /// Tables that statements gave another name since the last time: the one before, and the one now.
+    pub fn take_renamed(&mut self) -> Vec<(ObjectName, ObjectName)> {
+        std::mem::take(&mut self.renamed)
+    }
+
+    /// What is known of tables that are dropped goes, once their last versions are taken.
+    pub fn forget_dropped(&mut self) {
+        let Self { current, tracked, .. } = self;
+        tracked.retain(|name, _| current.contains_key(name));
     }
 
     fn name(&self, database: &str, table: &str) -> ObjectName {
@@ -201,6 +346,7 @@ impl SchemaHistory {
                 self.ahead.remove(&create.table);
                 // MariaDB logs it although the table was there; then it changed nothing.
                 if !create.if_not_exists || !self.current.contains_key(&create.table) {
+                    self.tracked.remove(&create.table);
                     let definition = apply::created(create, charset, self.dialect);
                     self.put(create.table.clone(), definition);
                 }
@@ -209,6 +355,7 @@ impl SchemaHistory {
                 Some(original) if !self.ahead.contains(like) => {
                     let ObjectName { database, table: name } = table.clone();
                     let definition = TableDefinition { database, table: name, ..original.clone() };
+                    self.tracked.remove(table);
                     self.put(table.clone(), definition);
                 }
                 _ => self.unconfirm(table, &format!("made after a table that is not known: {}", excerpt(sql))),
@@ -242,6 +389,11 @@ impl SchemaHistory {
     }
 
     fn rename(&mut self, from: &ObjectName, to: &ObjectName) {
+        match self.renamed.iter_mut().find(|(_, now)| now == from) {
+            // One statement may move a table through several names.
+            Some((_, now)) => now.clone_from(to),
+            None => self.renamed.push((from.clone(), to.clone())),
+        }
         // A table whose reading is ahead was read under the name that it has by then.
         if self.ahead.contains(from) || self.ahead.contains(to) {
             return;
@@ -249,7 +401,21 @@ impl SchemaHistory {
         let Some(known) = self.current.get(from) else { return };
         let ObjectName { database, table } = to.clone();
         let definition = TableDefinition { database, table, ..known.clone() };
+        let is_helper =
+            |one: &ObjectName, other: &ObjectName| self.online.tables(&one.table).any(|of| of == other.table);
+        let part_of_swap = is_helper(from, to) || is_helper(to, from);
+        let before = self.tracked.get(from).cloned().unwrap_or_default();
         self.drop_table(from);
+        self.tracked.remove(to);
+        if !part_of_swap {
+            let mut was = before.was;
+            was.push(from.clone());
+            was.retain(|name| name != to);
+            if was.len() > WAS_MAX {
+                was.remove(1);
+            }
+            self.tracked.insert(to.clone(), Tracked { was, ..Tracked::default() });
+        }
         self.put(to.clone(), definition);
     }
 }

@@ -8,6 +8,7 @@ use super::continuity::{Continuity, HeartbeatPosition};
 use super::error::{CaptureError, EventError};
 use super::executed::Executed;
 use super::facts::{SourceEnd, compare_files};
+use super::online_ddl::OnlineDdl;
 use super::position::{Covered, ResumePoint, Skip};
 use super::schema_history::SchemaHistory;
 use super::source::Session;
@@ -60,6 +61,8 @@ pub(super) struct SchemaReader<'a> {
     pub(super) options: &'a ConnectOptions,
     pub(super) dump: &'a DumpOptions,
     pub(super) tables: &'a TablePatterns,
+    /// How helper tables are told: those of selected tables are read too.
+    pub(super) online: &'a OnlineDdl,
     /// Where the stream is to begin.
     pub(super) point: &'a ResumePoint,
     /// Whether to look for statements that changed tables between the stream's begin and the reading. Not where the
@@ -79,7 +82,11 @@ impl SchemaReader<'_> {
     ) -> Result<Option<Reading>, CaptureError> {
         let (definitions, reading) = {
             let wanted = |database: &str, table: &str| {
-                self.tables.matches(database, table) && !history.is_confirmed(database, table)
+                let selected = |table: &str| self.tables.matches(database, table);
+                // Also one that is followed under another name than the selection has.
+                let known = history.version(database, table).is_some();
+                (known || selected(table) || self.online.tables(table).any(selected))
+                    && !history.is_confirmed(database, table)
             };
             let mut reading = session.schema(&wanted).await?;
             for _ in 1..READINGS_MAX {

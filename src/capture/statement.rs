@@ -193,16 +193,32 @@ impl<'a> Words<'a> {
         (!name.is_empty()).then(|| name.to_ascii_lowercase())
     }
 
+    /// The name of a table or of another object, in lower case, past its schema's if that is written.
+    pub(crate) fn object(&mut self) -> Option<Vec<u8>> {
+        let name = self.part_of_name()?;
+        self.skip();
+        let Some(rest) = self.rest.strip_prefix(b".") else { return Some(name) };
+        self.rest = rest;
+        self.part_of_name()
+    }
+
+    /// Like [`Words::name`]; without quotes it ends where names end.
+    fn part_of_name(&mut self) -> Option<Vec<u8>> {
+        self.skip();
+        if matches!(self.rest.first()?, b'`' | b'"') {
+            return self.name();
+        }
+        // Letters beyond ASCII may stand in names without quotes.
+        let fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || !b.is_ascii();
+        let (name, rest) = self.rest.split_at(self.rest.iter().take_while(|b| fine(b)).count());
+        self.rest = rest;
+        (!name.is_empty()).then(|| name.to_ascii_lowercase())
+    }
+
     /// Whether `FROM name` or `FROM schema.name` is all that follows.
     fn empties_a_table(&mut self) -> bool {
-        if !self.next().is_some_and(|word| word.eq_ignore_ascii_case(b"FROM")) || self.name().is_none() {
+        if !self.next().is_some_and(|word| word.eq_ignore_ascii_case(b"FROM")) || self.object().is_none() {
             return false;
-        }
-        if let Some(rest) = self.rest.strip_prefix(b".") {
-            self.rest = rest;
-            if self.name().is_none() {
-                return false;
-            }
         }
         self.skip();
         self.rest.iter().all(|byte| *byte == b';')

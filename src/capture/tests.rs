@@ -1,5 +1,6 @@
 //! The loop against a scripted source and a real store: what enters the log, from every cut point.
 
+mod online_ddl;
 mod script;
 mod young;
 
@@ -27,6 +28,7 @@ struct Relay {
     _dir: tempfile::TempDir,
     first: Checkpoint,
     tables: TablePatterns,
+    follow_rename: bool,
 }
 
 impl Relay {
@@ -35,7 +37,7 @@ impl Relay {
         let store = Store::open(dir.path(), StoreOptions::default()).expect("a fresh store");
         let first =
             Checkpoint { gtids, file: file_name(1), position: 4, server: UUID_TEXT.into(), ..Checkpoint::default() };
-        Self { store, _dir: dir, first, tables: TablePatterns::all() }
+        Self { store, _dir: dir, first, tables: TablePatterns::all(), follow_rename: false }
     }
 
     fn by_gtid() -> Self {
@@ -90,6 +92,7 @@ impl Relay {
             history: self.history(),
             reading: None,
             partial_images: false,
+            follow_rename: self.follow_rename,
         };
         Recorder::new(appender, self.tables.clone(), start).expect("our set")
     }

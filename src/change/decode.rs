@@ -437,6 +437,7 @@ impl<'r> Reading<'r> {
                 let begun = self.tx.has_begun();
                 return self.commits(entry, event, shown && begun, visit);
             }
+            Part::Statement if entry.header.flags & log::flag::HELPER != 0 => return Ok(()),
             Part::Statement if shown && !self.tx.ineffective_alter => {}
             Part::Statement | Part::Other => return Ok(()),
         }

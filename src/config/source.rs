@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::delivery::{RawRetry, Retry};
 use super::{Environment, FieldError, Secret, Span};
+use crate::capture::online_ddl::HelperPattern;
 use crate::log::address::Address;
 use crate::selection::{SYSTEM_SCHEMAS, TablePatterns};
 
@@ -43,6 +44,10 @@ pub struct Source {
     /// What enters the log.
     #[serde(serialize_with = "print_tables")]
     pub tables: TablePatterns,
+    /// Names of helper tables of online schema changes, besides those of the usual tools.
+    pub online_ddl: Vec<HelperPattern>,
+    /// Whether a selected table stays one under any name that it gets.
+    pub follow_rename: bool,
     /// Ids of precheck warnings that do not hold up the start.
     pub accept: Vec<String>,
     /// Whether row images other than FULL are taken.
@@ -210,6 +215,10 @@ pub(super) struct Raw {
     #[serde(default)]
     tables: Vec<String>,
     #[serde(default)]
+    online_ddl: Vec<HelperPattern>,
+    #[serde(default)]
+    follow_rename: bool,
+    #[serde(default)]
     accept: Vec<String>,
     #[serde(default)]
     allow_partial_images: bool,
@@ -271,6 +280,8 @@ impl Raw {
             resume: self.resume,
             start,
             tables,
+            online_ddl: self.online_ddl,
+            follow_rename: self.follow_rename,
             accept: self.accept,
             allow_partial_images: self.allow_partial_images,
             timestamp_zone,

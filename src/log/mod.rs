@@ -14,7 +14,7 @@ pub mod walk;
 
 pub use checkpoint::{Checkpoint, SourcePosition};
 pub use context::{Context, ContextError, ContextWriter};
-pub use schema::{ColumnDefinition, KeyDefinition, TableDefinition};
+pub use schema::{ColumnDefinition, KeyDefinition, TableDefinition, TrackedDefinition};
 
 use thiserror::Error;
 
@@ -45,6 +45,11 @@ pub mod flag {
     pub const NO_CHECKSUM: u8 = 0x04;
     /// A table map followed by eight bytes: the id (big-endian) of the schema version that was in force.
     pub const SCHEMA_ID: u8 = 0x08;
+    /// A statement that nobody is told of: it concerns the helper tables of an online schema change only, and stands
+    /// here for the definitions that it makes.
+    pub const HELPER: u8 = 0x10;
+    /// A statement whose text was replaced: the rename that ends an online schema change, as the ALTER that it amounts to.
+    pub const REWRITTEN: u8 = 0x20;
 }
 
 /// Bytes of the log that do not follow their own format.

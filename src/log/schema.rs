@@ -6,6 +6,9 @@ use bincode::{Decode, Encode};
 use super::{LogError, versioned};
 
 const VERSION: u8 = 1;
+/// Of a definition with what capture alone needs to know.
+const TRACKED_VERSION: u8 = 2;
+const WHAT: &str = "table definition";
 
 /// One column as information_schema shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -69,7 +72,7 @@ impl TableDefinition {
     /// # Errors
     /// Damaged or newer bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
-        versioned::decode("table definition", VERSION, bytes)
+        TrackedDefinition::decode(bytes).map(|tracked| tracked.definition)
     }
 
     /// The primary key, else the first unique key whose columns are all NOT NULL: what MySQL shows as PRI.
@@ -84,9 +87,58 @@ impl TableDefinition {
     }
 }
 
+/// One version of a table with what capture alone needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TrackedDefinition {
+    /// The table's shape.
+    pub definition: TableDefinition,
+    /// Of a helper table of an online schema change: what ALTER statements did to it since it was made, each the text
+    /// behind the table's name.
+    pub actions: Vec<String>,
+    /// Names that the table had before, as schema and name, oldest first.
+    pub was: Vec<(String, String)>,
+}
+
+impl TrackedDefinition {
+    /// The bytes that the store keeps; those of the plain definition when there is nothing else to know.
+    pub fn encode(&self) -> Vec<u8> {
+        if self.actions.is_empty() && self.was.is_empty() {
+            return self.definition.encode();
+        }
+        versioned::encode(TRACKED_VERSION, self)
+    }
+
+    /// Reads what either kind of definition was written as.
+    ///
+    /// # Errors
+    /// Damaged or newer bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
+        if bytes.first() == Some(&TRACKED_VERSION) {
+            return versioned::decode(WHAT, TRACKED_VERSION, bytes);
+        }
+        let definition = versioned::decode(WHAT, VERSION, bytes)?;
+        Ok(Self { definition, actions: Vec::new(), was: Vec::new() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_capture_knows_of_a_table_comes_back_and_hides_nothing_from_others() {
+        let tracked = TrackedDefinition {
+            definition: table(),
+            actions: vec!["ADD x int".into()],
+            was: vec![("shop".into(), "bestellungen".into())],
+        };
+        assert_eq!(TrackedDefinition::decode(&tracked.encode()), Ok(tracked.clone()));
+        assert_eq!(TableDefinition::decode(&tracked.encode()), Ok(table()));
+        let plain = TrackedDefinition { actions: Vec::new(), was: Vec::new(), ..tracked };
+        assert_eq!(plain.encode(), table().encode(), "an older relay reads it");
+        assert_eq!(TrackedDefinition::decode(&table().encode()), Ok(plain));
+        assert!(TrackedDefinition::decode(&[]).is_err() && TrackedDefinition::decode(&[2, 1]).is_err());
+    }
 
     fn column(name: &str, nullable: bool) -> ColumnDefinition {
         ColumnDefinition {

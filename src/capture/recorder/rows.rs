@@ -23,7 +23,7 @@ impl Recorder {
             Some(known) => known,
             None => {
                 let (database, table) = head.names();
-                let selected = self.selection.matches(&database, &table);
+                let selected = self.is_selected(&database, &table) && !self.is_helper(&database, &table);
                 if selected && self.needs_search(&database, &table, event) {
                     return Err(EventError::ColumnsNotNamed(format!("{database}.{table}")));
                 }

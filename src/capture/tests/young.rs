@@ -31,6 +31,7 @@ impl Relay {
             history: self.history(),
             reading: None,
             partial_images: false,
+            follow_rename: false,
         };
         let appender = self.store.appender().expect("the only appender");
         let mut recorder = Recorder::new(appender, self.tables.clone(), start).expect("our set");
@@ -181,6 +182,7 @@ async fn life_behind(relay: &Relay, script: &Script, skip: Skip, cut: usize) {
         history: relay.history(),
         reading: None,
         partial_images: false,
+        follow_rename: false,
     };
     let appender = relay.store.appender().expect("the only appender");
     let recorder = Recorder::new(appender, relay.tables.clone(), start).expect("our set");
