@@ -94,7 +94,7 @@ impl Session {
 const PRIMARY: &str = "PRIMARY";
 
 /// The schema, and the names when they are few.
-fn filter<'a>(database: &str, names: impl ExactSizeIterator<Item = &'a String>) -> String {
+pub(super) fn filter<'a>(database: &str, names: impl ExactSizeIterator<Item = &'a String>) -> String {
     let database = text_literal(database);
     if names.len() > NAMES_MAX {
         return database;
