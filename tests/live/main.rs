@@ -16,6 +16,7 @@ mod dts_avro;
 mod exactly_once;
 mod fastavro;
 mod filter;
+mod formats;
 mod heartbeat;
 mod hosts;
 mod idle;

@@ -15,7 +15,7 @@ pub struct Record {
     pub key: String,
     /// Headers as `name=value` in order.
     pub headers: Vec<(String, String)>,
-    /// Value.
+    /// Value; empty when there is none, as of a tombstone.
     pub value: String,
 }
 
@@ -47,6 +47,19 @@ pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str)
     command.args(["--entity-type", "topics", "--entity-name", topic, "--add-config", config]);
     let done = command.output().expect("java runs");
     assert!(done.status.success(), "alter topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
+}
+
+/// The first `count` committed values of a topic through Kafka's own console consumer, which says `null` for a tombstone.
+pub fn console_consume(servers: &super::servers::Servers, topic: &str, count: usize) -> Vec<String> {
+    let mut command = Command::new("java");
+    command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", servers.get("KAFKA_CLASSPATH")]);
+    command.args(["org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", servers.brokers()]);
+    // It has no notion of a topic's end.
+    command.args(["--topic", topic, "--from-beginning", "--max-messages", &count.to_string(), "--timeout-ms", "60000"]);
+    command.args(["--isolation-level", "read_committed"]);
+    let done = command.output().expect("java runs");
+    assert!(done.status.success(), "the console consumer: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("our records are UTF-8").lines().map(String::from).collect()
 }
 
 /// All records of a topic up to its end as it is now, in order within each partition: also those of transactions that

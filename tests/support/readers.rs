@@ -30,12 +30,18 @@ pub struct FlinkRow {
     pub values: Vec<Value>,
 }
 
-/// What Flink reads of each message: rows, or why it refuses.
+/// What Flink reads of a message: rows, or why it refuses.
+pub type FlinkRead = Result<Vec<FlinkRow>, String>;
+
+/// What Flink reads of each message.
 #[track_caller]
-pub fn flink(job: &FlinkJob<'_>) -> Vec<Result<Vec<FlinkRow>, String>> {
-    let options: serde_json::Map<_, _> =
-        job.options.iter().map(|&(name, value)| (name.to_owned(), json!(value))).collect();
-    let line = json!({ "format": job.format, "options": options, "columns": job.columns, "messages": job.messages });
+pub fn flink(job: &FlinkJob<'_>) -> Vec<FlinkRead> {
+    flink_each(std::slice::from_ref(job)).pop().expect("an answer")
+}
+
+/// The same for several jobs, one after the other.
+#[track_caller]
+pub fn flink_each(jobs: &[FlinkJob<'_>]) -> Vec<Vec<FlinkRead>> {
     let mut child = Command::new("java")
         .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", flink_class_path(), "FlinkReader"])
         .stdin(Stdio::piped())
@@ -44,18 +50,33 @@ pub fn flink(job: &FlinkJob<'_>) -> Vec<Result<Vec<FlinkRow>, String>> {
         .spawn()
         .expect("java runs");
     let mut input = child.stdin.take().expect("piped");
-    let writer = std::thread::spawn(move || input.write_all(format!("{line}\n").as_bytes()));
-    let done = child.wait_with_output().expect("java ends");
-    let complaint = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "the Flink reader: {}\n{complaint}", done.status);
-    writer.join().expect("no panic").expect("the Flink reader takes its input");
-    let answer: Value = serde_json::from_slice(&done.stdout).expect("an answer");
-    let answers = answer["rows"].as_array().expect("an answer for each message");
-    assert_eq!(answers.len(), job.messages.len());
-    answers.iter().map(rows_of).collect()
+    let done = std::thread::scope(|scope| {
+        let writer = scope.spawn(move || jobs.iter().try_for_each(|job| input.write_all(line_of(job).as_bytes())));
+        let done = child.wait_with_output().expect("java ends");
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "the Flink reader: {}\n{complaint}", done.status);
+        writer.join().expect("no panic").expect("the Flink reader takes its input");
+        done
+    });
+    let answers = done.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let read: Vec<Vec<FlinkRead>> = answers
+        .map(|line| {
+            let answer: Value = serde_json::from_slice(line).expect("an answer");
+            answer["rows"].as_array().expect("an answer for each message").iter().map(rows_of).collect()
+        })
+        .collect();
+    assert!(read.iter().map(Vec::len).eq(jobs.iter().map(|job| job.messages.len())), "an answer for each message");
+    read
 }
 
-fn rows_of(answer: &Value) -> Result<Vec<FlinkRow>, String> {
+fn line_of(job: &FlinkJob<'_>) -> String {
+    let options: serde_json::Map<_, _> =
+        job.options.iter().map(|&(name, value)| (name.to_owned(), json!(value))).collect();
+    let line = json!({ "format": job.format, "options": options, "columns": job.columns, "messages": job.messages });
+    format!("{line}\n")
+}
+
+fn rows_of(answer: &Value) -> FlinkRead {
     let Some(rows) = answer.as_array() else {
         return Err(answer["error"].as_str().expect("why").to_owned());
     };
@@ -68,9 +89,36 @@ fn rows_of(answer: &Value) -> Result<Vec<FlinkRow>, String> {
 
 fn flink_class_path() -> &'static str {
     static CLASS_PATH: OnceLock<String> = OnceLock::new();
-    CLASS_PATH.get_or_init(|| {
-        let done = Command::new(root().join("ops/readers")).arg("flink").output().expect("ops/readers runs");
-        assert!(done.status.success(), "ops/readers flink: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).expect("UTF-8").trim().to_owned()
-    })
+    CLASS_PATH.get_or_init(|| built("flink"))
+}
+
+/// What `ops/readers` says of a reader, once it is there.
+fn built(reader: &str) -> String {
+    let done = Command::new(root().join("ops/readers")).arg(reader).output().expect("ops/readers runs");
+    assert!(done.status.success(), "ops/readers {reader}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("UTF-8").trim().to_owned()
+}
+
+/// Creates topics through confluent-kafka: `name:partitions`.
+#[track_caller]
+pub fn confluent_create(brokers: &str, topics: &[String]) {
+    confluent(["create", brokers].into_iter().chain(topics.iter().map(String::as_str)));
+}
+
+/// The values of a topic's committed records through confluent-kafka; none is a tombstone.
+#[track_caller]
+pub fn confluent_read(brokers: &str, topic: &str) -> Vec<Option<String>> {
+    confluent(["read", brokers, topic]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn confluent<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    let done = Command::new(PYTHON.get_or_init(|| built("confluent")))
+        .arg("-B")
+        .arg(root().join("tests/readers/confluent/client.py"))
+        .args(arguments)
+        .output()
+        .expect("Python runs");
+    assert!(done.status.success(), "confluent-kafka: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("UTF-8")
 }

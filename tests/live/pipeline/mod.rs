@@ -2,13 +2,13 @@
 //! nobody here wrote, replayed into tables and compared with the source.
 
 mod accounts;
-mod columns;
+pub mod columns;
 mod compressed;
 mod failover;
 mod lines;
 mod metadata;
-mod replica;
-mod workload;
+pub mod replica;
+pub mod workload;
 
 use std::time::Duration;
 

@@ -33,20 +33,22 @@ fn place(record: &Record) -> Place {
     (seq.parse().expect("a seq"), row.parse().expect("a row"), op)
 }
 
-/// Before a split key change's insert comes its delete.
-fn order(place: &Place) -> (u64, u32, bool) {
+/// Seq, row within it, and whether it is a split key change's insert, behind its delete.
+pub type Order = (u64, u32, bool);
+
+fn order(place: &Place) -> Order {
     (place.0, place.1, place.2 == "update.after")
 }
 
-/// Checks the order within each partition, drops repeats, and replays the rest in the order of the log.
-pub fn replay(records: &[Record]) -> Replica {
-    let mut replica = Replica { records: records.len(), ..Replica::default() };
-    let mut last: HashMap<i32, (u64, u32, bool)> = HashMap::new();
-    let mut seen: BTreeMap<(u64, u32, bool), &Record> = BTreeMap::new();
+/// Checks the order within each partition; gives each record in the order of the log, and how many repeat one.
+pub fn in_order<'r>(records: impl IntoIterator<Item = &'r Record>) -> (BTreeMap<Order, &'r Record>, usize) {
+    let mut duplicates = 0;
+    let mut last: HashMap<i32, Order> = HashMap::new();
+    let mut seen: BTreeMap<Order, &Record> = BTreeMap::new();
     for record in records {
         let at = order(&place(record));
         if seen.insert(at, record).is_some() {
-            replica.duplicates += 1;
+            duplicates += 1;
             continue;
         }
         // A first-seen record comes after every other first-seen record of its partition.
@@ -57,6 +59,13 @@ pub fn replay(records: &[Record]) -> Replica {
             record.partition
         );
     }
+    (seen, duplicates)
+}
+
+/// Checks the order within each partition, drops repeats, and replays the rest in the order of the log.
+pub fn replay(records: &[Record]) -> Replica {
+    let (seen, duplicates) = in_order(records);
+    let mut replica = Replica { records: records.len(), duplicates, ..Replica::default() };
     for record in seen.values() {
         replica.apply(&record.value);
     }
@@ -87,7 +96,7 @@ fn row_of(value: &Value) -> Row {
 }
 
 /// The names between backquotes in a statement of the workload, in order.
-fn quoted(sql: &str) -> Vec<&str> {
+pub fn quoted(sql: &str) -> Vec<&str> {
     sql.split('`').skip(1).step_by(2).collect()
 }
 

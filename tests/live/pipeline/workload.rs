@@ -15,6 +15,8 @@ use crate::support::sql::Session;
 pub struct Table {
     pub name: String,
     pub columns: Vec<(String, Kind)>,
+    /// Every column it ever had; a name has one type.
+    pub ever: Vec<(String, Kind)>,
     next_id: i64,
     live: Vec<i64>,
     renames: u32,
@@ -120,7 +122,9 @@ impl Writer {
         self.ddl(&format!(
             "CREATE TABLE `{name}` (id BIGINT NOT NULL, v BIGINT UNSIGNED NOT NULL{declared}, PRIMARY KEY (id)) DEFAULT CHARSET=utf8mb4"
         ));
-        self.tables.insert(name.clone(), Table { name, columns, next_id: 1, live: Vec::new(), renames: 0 });
+        let table =
+            Table { name: name.clone(), ever: columns.clone(), columns, next_id: 1, live: Vec::new(), renames: 0 };
+        self.tables.insert(name, table);
     }
 
     /// DDL runs until it is acknowledged; it is written so that a second run is no harm.
@@ -148,6 +152,26 @@ impl Writer {
         }
     }
 
+    /// One transaction of `rows` changes to one table: inserts, then deletes of a third of them by one statement.
+    pub fn big_transaction(&mut self, rows: usize) {
+        let name = self.pick_table();
+        let inserts = (rows * 3).div_ceil(4);
+        self.session().run("BEGIN");
+        for first in (0..inserts).step_by(100) {
+            let (sql, mut versions, changes) = self.insert(&name, 100.min(inserts - first));
+            self.session().run(&sql);
+            self.done.versions.append(&mut versions);
+            self.done.changes += changes;
+        }
+        let table = self.tables.get_mut(&name).expect("it exists");
+        let end = table.next_id;
+        let first = end - i64::try_from(rows - inserts).expect("a number of rows");
+        table.live.retain(|id| *id < first);
+        self.session().run(&format!("DELETE FROM `{name}` WHERE id >= {first}"));
+        self.session().run("COMMIT");
+        self.done.changes += (rows - inserts) as u64;
+    }
+
     fn pick_table(&mut self) -> String {
         let n = self.random.random_range(0..self.tables.len());
         self.tables.keys().nth(n).expect("a table").clone()
@@ -164,7 +188,9 @@ impl Writer {
                 let column = format!("x{}", self.random.random_range(0..1_000_000));
                 let place = if self.random.random_bool(0.5) { "AFTER `v`" } else { "" };
                 self.ddl(&format!("ALTER TABLE `{name}` ADD COLUMN `{column}` {} {place}", kind.declared));
-                self.tables.get_mut(&name).expect("it exists").columns.push((column, kind));
+                let table = self.tables.get_mut(&name).expect("it exists");
+                table.ever.push((column.clone(), kind));
+                table.columns.push((column, kind));
             }
             1 if table.columns.len() > 2 => {
                 let n = self.random.random_range(0..table.columns.len());
@@ -177,7 +203,9 @@ impl Writer {
                 let (old, kind) = table.columns[n].clone();
                 let new = format!("{old}r");
                 self.ddl(&format!("ALTER TABLE `{name}` CHANGE COLUMN `{old}` `{new}` {}", kind.declared));
-                self.tables.get_mut(&name).expect("it exists").columns[n].0 = new;
+                let table = self.tables.get_mut(&name).expect("it exists");
+                table.ever.push((new.clone(), kind));
+                table.columns[n].0 = new;
             }
             3 => {
                 let new = format!("{}_n{}", name.split("_n").next().expect("a prefix"), table.renames + 1);
@@ -275,26 +303,31 @@ impl Writer {
         }
     }
 
+    /// A statement that inserts rows, as [`Self::statement`] gives one.
+    fn insert(&mut self, name: &str, rows: usize) -> (String, Vec<u64>, u64) {
+        let random = &mut self.random;
+        let table = self.tables.get_mut(name).expect("it exists");
+        let (mut values, mut versions) = (Vec::new(), Vec::new());
+        for _ in 0..rows {
+            self.version += 1;
+            versions.push(self.version);
+            let id = table.next_id;
+            table.next_id += 1;
+            table.live.push(id);
+            let row: String = table.columns.iter().map(|(_, k)| format!(", {}", k.literal(random))).collect();
+            values.push(format!("({id}, {}{row})", self.version));
+        }
+        let names: String = table.columns.iter().map(|(n, _)| format!(", `{n}`")).collect();
+        (format!("INSERT INTO `{name}` (id, v{names}) VALUES {}", values.join(", ")), versions, rows as u64)
+    }
+
     /// One statement over `rows` rows: its text, the versions it writes and how many rows it changes.
     fn statement(&mut self, name: &str, rows: usize) -> (String, Vec<u64>, u64) {
         let random = &mut self.random;
         let table = self.tables.get_mut(name).expect("it exists");
         let action = if table.live.is_empty() { 0 } else { random.random_range(0..10) };
         match action {
-            0..=4 => {
-                let (mut values, mut versions) = (Vec::new(), Vec::new());
-                for _ in 0..rows {
-                    self.version += 1;
-                    versions.push(self.version);
-                    let id = table.next_id;
-                    table.next_id += 1;
-                    table.live.push(id);
-                    let row: String = table.columns.iter().map(|(_, k)| format!(", {}", k.literal(random))).collect();
-                    values.push(format!("({id}, {}{row})", self.version));
-                }
-                let names: String = table.columns.iter().map(|(n, _)| format!(", `{n}`")).collect();
-                (format!("INSERT INTO `{name}` (id, v{names}) VALUES {}", values.join(", ")), versions, rows as u64)
-            }
+            0..=4 => self.insert(name, rows),
             5..=7 => {
                 let id = table.live[random.random_range(0..table.live.len())];
                 self.version += 1;
