@@ -241,6 +241,9 @@ impl Raw {
                 if file.path.as_os_str().is_empty() {
                     return Err(FieldError::new("file.path", "it is empty; \"-\" is standard output"));
                 }
+                if file.format == FormatName::DtsAvro {
+                    return Err(FieldError::new("file.format", "a file has lines: choose one of the JSON formats"));
+                }
                 SinkConfig::File(file)
             }
             (None, None) => {

@@ -49,9 +49,10 @@ fn the_annotated_file_shows_every_setting() {
         let name = rest.split(' ').next()?;
         let is_setting =
             rest[name.len()..].starts_with(" = ") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        // Files that are not there.
-        ((is_setting && !["password_file", "webhook_file", "etl_file"].contains(&name)) || rest.starts_with("[["))
-            .then(|| rest.to_owned())
+        // Files that are not there, and what goes with another format.
+        ((is_setting && !["password_file", "webhook_file", "etl_file", "registry"].contains(&name))
+            || rest.starts_with("[["))
+        .then(|| rest.to_owned())
     };
     let every: Vec<String> =
         annotated().lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned())).collect();
@@ -169,6 +170,18 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
         (
             "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\netl_file = \"/nowhere/x\"",
             &["relay.toml:6: delivery[0].etl_file", "/nowhere/x"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", format = \"dts-avro\", avro_tx_markers = true }",
+            &["relay.toml:5: delivery[0].kafka.avro_tx_markers", "ddl_topic"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", registry = { url = \"http://r\" } }",
+            &["relay.toml:5: delivery[0].kafka.registry", "dts-avro"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\", format = \"dts-avro\" }",
+            &["relay.toml:5: delivery[0].file.format", "JSON"],
         ),
         ("tables = [\"orders\"]", &["relay.toml:3: source.tables", "\"orders\"", "no dot"]),
         ("start = \"seq:4\"", &["relay.toml:3: source.start", "our own log"]),

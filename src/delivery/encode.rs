@@ -22,6 +22,7 @@ use crate::config::Delivery;
 use crate::etl::Script;
 use crate::filter::{FilterImages, Parsed};
 use crate::format::FormatOptions;
+use crate::format::registry::{Registry, RegistryError};
 use crate::metrics::DeliveryMetrics;
 use crate::status::DeliveryHandle;
 use places::{Count, Places};
@@ -42,6 +43,8 @@ pub struct Job {
     pub zone: TimeZone,
     /// The format and its settings.
     pub format: FormatOptions,
+    /// Where the ids of schemas come from; none: records are bare.
+    pub registry: Option<Registry>,
     /// Where records go.
     pub routing: Routing,
     /// Plans of tables, kept over lives.
@@ -245,7 +248,8 @@ impl Run<'_> {
                 if let Some(places) = &mut self.places {
                     let counts = places.end();
                     if !counts.is_empty() {
-                        self.bench.records.boundary(self.job, &commit, Some(&counts), self.out)?;
+                        let told = self.bench.records.boundary(self.job, &commit, Some(&counts), self.out);
+                        told.map_err(|fault| fault.of_delivery(commit.seq))?;
                     }
                 }
                 commit.seq
@@ -299,6 +303,7 @@ impl Run<'_> {
         match self.write_rows(rows) {
             Ok(()) => Ok(()),
             Err(RowsFault::Gone) => Err(EncodeError::Gone),
+            Err(RowsFault::Registry(error)) => Err(EncodeError::Registry(error)),
             Err(RowsFault::Table(reason)) => {
                 self.fault(table, rows.seq, reason);
                 Ok(())
@@ -355,13 +360,14 @@ impl Run<'_> {
             match self.bench.stages.statement(self.job, change, &table) {
                 Ok(true) => {}
                 Ok(false) => continue,
-                Err(RowsFault::Gone) => return Err(EncodeError::Gone),
+                Err(fault @ (RowsFault::Gone | RowsFault::Registry(_))) => return Err(fault.of_delivery(change.seq)),
                 Err(RowsFault::Table(reason)) => {
                     self.fault(&table, change.seq, reason);
                     continue;
                 }
             }
-            let told = self.bench.records.statement(self.job, &mut shared, change, (row, item, &as_told), self.out)?;
+            let told = self.bench.records.statement(self.job, &mut shared, change, (row, item, &as_told), self.out);
+            let told = told.map_err(|fault| fault.of_delivery(change.seq))?;
             if !told {
                 tracing::info!(
                     cursor = self.job.status.name(), seq = change.seq.0, database = %item.database,
@@ -377,7 +383,25 @@ impl Run<'_> {
 /// Why the rows of an entry stopped.
 enum RowsFault {
     Table(String),
+    Registry(RegistryError),
     Gone,
+}
+
+impl RowsFault {
+    /// What it means where no table can park for it.
+    fn of_delivery(self, seq: Seq) -> EncodeError {
+        match self {
+            Self::Table(reason) => EncodeError::Entry { seq, reason },
+            Self::Registry(error) => EncodeError::Registry(error),
+            Self::Gone => EncodeError::Gone,
+        }
+    }
+}
+
+impl From<RegistryError> for RowsFault {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
 }
 
 impl From<Gone> for RowsFault {

@@ -4,6 +4,7 @@ use relay_store::{CursorError, Gap, GapReason, ReadError, Seq};
 use thiserror::Error;
 
 use crate::failure::{Class, Failure};
+use crate::format::registry::RegistryError;
 use crate::sink::SinkError;
 
 /// What ended a life of a delivery.
@@ -66,6 +67,9 @@ pub enum DeliveryError {
         /// What is wrong with the address.
         reason: String,
     },
+    /// The schema registry gave no id.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Its script does not compile.
     #[error("etl: {0}")]
     Script(String),
@@ -96,6 +100,7 @@ impl Failure for DeliveryError {
     fn class(&self) -> Class {
         match self {
             Self::Sink(error) => error.class,
+            Self::Registry(error) => error.class(),
             Self::Cursor(CursorError::Poisoned(_)) => Class::Fatal,
             Self::Cursor(CursorError::Storage(_) | CursorError::Closed | CursorError::StaleEpoch { .. })
             | Self::Read(ReadError::Storage(_))
@@ -115,6 +120,7 @@ impl Failure for DeliveryError {
     fn next_step(&self) -> Option<String> {
         match self {
             Self::Sink(error) => error.next_step.clone(),
+            Self::Registry(error) => error.next_step(),
             Self::Waited { .. } => Some("resume the delivery once the destination is back".to_owned()),
             Self::Lost { cursor, gap } | Self::Gap { cursor, gap } => Some(format!(
                 "go on behind the gap with relay-cursor reset {cursor} --to seq:{}, or elsewhere",
@@ -132,6 +138,7 @@ impl Failure for DeliveryError {
     fn is_connection(&self) -> bool {
         match self {
             Self::Sink(error) => error.class == Class::Transient,
+            Self::Registry(error) => error.class() == Class::Transient,
             error => matches!(error, Self::Waited { .. }),
         }
     }

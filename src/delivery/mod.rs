@@ -50,6 +50,7 @@ use session::{End, Session, Work};
 use crate::change::plan::Planner;
 use crate::config::{Delivery, SinkConfig, Throttle};
 use crate::format::FormatOptions;
+use crate::format::registry::{Patience, Registry};
 use crate::metrics::DeliveryMetrics;
 use crate::sink::file::FileSink;
 use crate::sink::kafka::Budget;
@@ -100,6 +101,7 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         script_sees_statements: context.config.transform.etl_ddl,
         zone: context.zone.clone(),
         format,
+        registry: registry(&context.config.kind)?,
         routing,
         planner: Arc::new(Planner::new()),
         metrics: context.metrics.clone(),
@@ -127,6 +129,15 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
             Err(SinkError::definite("this build has no Kafka client").advise("build with the feature kafka").into())
         }
     }
+}
+
+/// The registry that a sink's records name their schemas by.
+fn registry(kind: &SinkConfig) -> Result<Option<Registry>, DeliveryError> {
+    let options = match kind {
+        SinkConfig::Kafka(kafka) => kafka.registry.as_ref(),
+        SinkConfig::File(_) => None,
+    };
+    Ok(options.map(|options| Registry::new(options, Patience::default())).transpose()?)
 }
 
 /// Delivers until told to stop, with sinks from `make` and encoders from `encoder`: a new pair for every stretch

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::DeliveryError;
 use super::outlet::{BATCHES_WAITING, Gone, Outlet, Pool};
 use super::park::TableFault;
+use crate::format::registry::RegistryError;
 use crate::sink::Batch;
 
 /// Raw blocks read in one go, at most: by number and by stored bytes.
@@ -46,6 +47,8 @@ pub enum EncodeError {
     },
     /// Schema versions could not be read.
     Read(ReadError),
+    /// The schema registry gave no id.
+    Registry(RegistryError),
     /// Nobody takes the records any more.
     Gone,
 }
@@ -191,6 +194,7 @@ impl Pipeline {
             EncodeError::Entry { seq, reason } => Err(DeliveryError::Decode { seq, reason }),
             EncodeError::Read(ReadError::Gap(gap)) => Err(DeliveryError::of_gap(&self.cursor, gap)),
             EncodeError::Read(error) => Err(DeliveryError::Read(error)),
+            EncodeError::Registry(error) => Err(DeliveryError::Registry(error)),
             EncodeError::Gone => Err(DeliveryError::Interrupted("an encoder was cut off".to_owned())),
         }
     }

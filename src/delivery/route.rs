@@ -1,7 +1,7 @@
 //! Where the records of a table go: topic, what decides the partition, the message key. Built once per plan.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::change::RowChange;
 use crate::change::plan::TablePlan;
@@ -138,6 +138,8 @@ pub(crate) struct Route {
     message_key: Message,
     split: bool,
     pub(super) tombstones: bool,
+    /// The id of its records' schema in its topic.
+    schema_id: OnceLock<u32>,
 }
 
 #[derive(Debug)]
@@ -176,6 +178,7 @@ impl Route {
             tombstones: routing.tombstones && matches!(message_key, Message::Columns(_)),
             message_key,
             split: routing.on_key_change == OnKeyChange::Split,
+            schema_id: OnceLock::new(),
         })
     }
 
@@ -191,6 +194,14 @@ impl Route {
         match &self.message_key {
             Message::Columns(columns) => columns.changed(row),
             Message::None | Message::Table(_) => Ok(false),
+        }
+    }
+
+    /// The id of its records' schema, asked of `ask` once by its topic.
+    pub(super) fn schema_id<E>(&self, ask: impl FnOnce(&str) -> Result<u32, E>) -> Result<u32, E> {
+        match self.schema_id.get() {
+            Some(&id) => Ok(id),
+            None => ask(&self.origin.destination).map(|id| *self.schema_id.get_or_init(|| id)),
         }
     }
 

@@ -38,9 +38,10 @@ pub mod zone;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{DdlChange, EventPlace, RowChange, RowsChange, TxInfo};
+use crate::change::{DdlChange, RowChange, RowsChange, TxBoundary};
 use canal_json::{CanalJson, CanalOptions, DdlTarget};
 use debezium_json::{DebeziumJson, DebeziumOptions, TableCount};
+use dts_avro::{AvroOptions, DdlFacts, DtsAvro};
 use key::{KeyColumns, Side};
 use maxwell_json::{MaxwellJson, MaxwellOptions};
 use shareplex_json::{ShareplexJson, ShareplexOptions};
@@ -62,6 +63,9 @@ pub enum FormatName {
     /// Maxwell JSON.
     #[serde(rename = "maxwell-json")]
     MaxwellJson,
+    /// DTS Avro.
+    #[serde(rename = "dts-avro")]
+    DtsAvro,
 }
 
 impl FormatName {
@@ -72,6 +76,7 @@ impl FormatName {
             Self::ShareplexJson => "shareplex-json",
             Self::DebeziumJson => "debezium-json",
             Self::MaxwellJson => "maxwell-json",
+            Self::DtsAvro => "dts-avro",
         }
     }
 }
@@ -87,6 +92,8 @@ pub enum FormatOptions {
     DebeziumJson(DebeziumOptions, String),
     /// Maxwell JSON.
     MaxwellJson(MaxwellOptions),
+    /// DTS Avro, and the topic of its BEGIN and COMMIT records.
+    DtsAvro(AvroOptions, Option<String>),
 }
 
 impl FormatOptions {
@@ -97,6 +104,7 @@ impl FormatOptions {
             FormatName::ShareplexJson => Self::ShareplexJson(ShareplexOptions::default()),
             FormatName::DebeziumJson => Self::DebeziumJson(DebeziumOptions::default(), task.to_owned()),
             FormatName::MaxwellJson => Self::MaxwellJson(MaxwellOptions::default()),
+            FormatName::DtsAvro => Self::DtsAvro(AvroOptions::default(), None),
         }
     }
 
@@ -110,6 +118,7 @@ impl FormatOptions {
                 (options.transaction_block || options.transaction_topic.is_some()).then_some(0)
             }
             Self::MaxwellJson(_) => Some(u64::MAX),
+            Self::DtsAvro(_, boundaries) => boundaries.is_some().then_some(0),
         }
     }
 
@@ -117,6 +126,7 @@ impl FormatOptions {
     pub fn boundary_topic(&self) -> Option<&str> {
         match self {
             Self::DebeziumJson(options, _) => options.transaction_topic.as_deref(),
+            Self::DtsAvro(_, topic) => topic.as_deref(),
             Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => None,
         }
     }
@@ -125,7 +135,7 @@ impl FormatOptions {
     pub fn rows_per_record(&self) -> usize {
         match self {
             Self::CanalJson(options) => options.canal_rows_per_message as usize,
-            Self::ShareplexJson(_) | Self::DebeziumJson(..) | Self::MaxwellJson(_) => 1,
+            Self::ShareplexJson(_) | Self::DebeziumJson(..) | Self::MaxwellJson(_) | Self::DtsAvro(..) => 1,
         }
     }
 
@@ -136,6 +146,7 @@ impl FormatOptions {
             Self::ShareplexJson(options) => Writer::ShareplexJson(Box::new(ShareplexJson::new(options, zone.clone()))),
             Self::DebeziumJson(options, task) => Writer::DebeziumJson(Box::new(DebeziumJson::new(options, task))),
             Self::MaxwellJson(options) => Writer::MaxwellJson(Box::new(MaxwellJson::new(options, zone.clone()))),
+            Self::DtsAvro(options, _) => Writer::DtsAvro(Box::new(DtsAvro::new(options))),
         }
     }
 }
@@ -151,6 +162,8 @@ pub enum Writer {
     DebeziumJson(Box<DebeziumJson>),
     /// Maxwell JSON.
     MaxwellJson(Box<MaxwellJson>),
+    /// DTS Avro.
+    DtsAvro(Box<DtsAvro>),
 }
 
 impl Writer {
@@ -173,6 +186,7 @@ impl Writer {
             Self::ShareplexJson(writer) => writer.write(rows, row, place, now_ms, out),
             Self::DebeziumJson(writer) => writer.write(rows, row, place, now_ms, out),
             Self::MaxwellJson(writer) => writer.write(rows, row, place, now_ms, out),
+            Self::DtsAvro(writer) => writer.write(rows, row, now_ms, out),
         }
     }
 
@@ -191,7 +205,7 @@ impl Writer {
     ) -> Result<(), FormatError> {
         match self {
             Self::DebeziumJson(writer) => writer.write_key(rows, columns, row, side, out).map(drop),
-            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => {
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) | Self::DtsAvro(_) => {
                 columns.write_object(rows.plan, row, side, text, out)
             }
         }
@@ -204,6 +218,7 @@ impl Writer {
             Self::ShareplexJson(writer) => writer.write_ddl(change, target, now_ms, out),
             Self::DebeziumJson(writer) => writer.write_ddl(change, target, now_ms, out),
             Self::MaxwellJson(writer) => writer.write_ddl(change, target, now_ms, out),
+            Self::DtsAvro(writer) => writer.write_ddl(change, target.database, &DdlFacts::default(), now_ms, out),
         }
     }
 
@@ -211,28 +226,34 @@ impl Writer {
     pub fn write_ddl_key(&mut self, change: &DdlChange<'_>, target: DdlTarget<'_>, out: &mut Vec<u8>) -> bool {
         match self {
             Self::DebeziumJson(writer) => writer.write_ddl_key(change, target, out),
-            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => return false,
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) | Self::DtsAvro(_) => return false,
         }
         true
     }
 
-    /// Appends key and value of the record of a transaction's beginning (`counts` is none) or end, and gives where the
-    /// value begins; none, and nothing appended, where the format has no such records.
+    /// Appends the value of the record of a transaction's beginning (`counts` is none) or end, where the format has such
+    /// records.
     pub fn write_boundary<'c>(
         &mut self,
-        tx: &TxInfo,
-        place: EventPlace,
+        at: &TxBoundary<'_>,
         counts: Option<impl Iterator<Item = TableCount<'c>> + Clone>,
+        now_ms: u64,
         out: &mut Vec<u8>,
-    ) -> Option<usize> {
-        let Self::DebeziumJson(writer) = self else { return None };
-        writer.write_transaction_key(tx, out);
-        let value = out.len();
-        match counts {
-            None => writer.write_begin(tx, place, out),
-            Some(counts) => writer.write_end(tx, place, counts, out),
+    ) {
+        match (self, counts) {
+            (Self::DebeziumJson(writer), None) => writer.write_begin(at.tx, at.place, out),
+            (Self::DebeziumJson(writer), Some(counts)) => writer.write_end(at.tx, at.place, counts, out),
+            (Self::DtsAvro(writer), None) => writer.write_begin(at, now_ms, out),
+            (Self::DtsAvro(writer), Some(_)) => writer.write_commit(at, now_ms, out),
+            (Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_), _) => {}
         }
-        Some(value)
+    }
+
+    /// Appends the key of such a record; false, and nothing appended, where the format has none.
+    pub fn write_boundary_key(&mut self, at: &TxBoundary<'_>, out: &mut Vec<u8>) -> bool {
+        let Self::DebeziumJson(writer) = self else { return false };
+        writer.write_transaction_key(at.tx, out);
+        true
     }
 
     /// How many values had text that did not decode and was replaced.
@@ -242,6 +263,7 @@ impl Writer {
             Self::ShareplexJson(writer) => writer.bad_text(),
             Self::DebeziumJson(writer) => writer.bad_text(),
             Self::MaxwellJson(writer) => writer.bad_text(),
+            Self::DtsAvro(writer) => writer.bad_text(),
         }
     }
 }

@@ -163,6 +163,7 @@ fn a_life_that_begins_within_a_transaction_does_not_say_what_it_cannot_know() {
         script_sees_statements: false,
         zone: TimeZone::UTC,
         format: kafka.format_options("t"),
+        registry: None,
         routing: Routing::kafka(kafka),
         planner: Arc::default(),
         metrics: Metrics::new("t", "").delivery("c"),
@@ -184,4 +185,22 @@ fn a_life_that_begins_within_a_transaction_does_not_say_what_it_cannot_know() {
         }
     }
     assert!(!seen.is_empty() && seen.iter().all(|(offset, commit)| offset == 0 && commit.is_null()), "{seen:?}");
+}
+
+#[test]
+fn dts_avro_has_markers_around_transactions_where_they_are_asked_for() {
+    let operations = |settings: &str| {
+        let encoded = encode_blocks(
+            "",
+            &format!("format = \"dts-avro\"\n{settings}"),
+            everything(),
+            &transactions(&[2, 0, 1]),
+            2,
+        );
+        encoded.outcome.as_ref().expect("encoded");
+        told_ops(&encoded)
+    };
+    assert_eq!(operations(""), ["insert", "insert", "insert"]);
+    let markers = "avro_tx_markers = true\nddl_topic = \"markers\"";
+    assert_eq!(operations(markers), ["begin", "insert", "insert", "commit", "begin", "insert", "commit"]);
 }

@@ -16,8 +16,9 @@ use crate::delivery::route::Route;
 use crate::format::canal_json::{CanalOptions, DdlTarget};
 use crate::format::debezium_json::TableCount;
 use crate::format::key::Side;
+use crate::format::registry::{Registry, RegistryError, write_frame};
 use crate::format::text::{FormatError, Renderer};
-use crate::format::{TxPlace, Writer};
+use crate::format::{TxPlace, Writer, dts_avro};
 use crate::sink::{Event, Operation, Origin, Record, Span};
 use crate::status::now_ms;
 
@@ -157,14 +158,14 @@ impl Records {
             let gone = RowChange { after: None, ..*row };
             let old = RowsChange { op: Op::Delete, ..*rows };
             let gone = std::slice::from_ref(&gone);
-            self.record(&route, shared, place(&mut places, rows), &old, gone, Operation::UpdateBefore, out)?;
+            self.record(job, &route, shared, place(&mut places, rows), &old, gone, Operation::UpdateBefore, out)?;
             // With both images at hand, what a partial after image lacks comes from before.
             let new = RowsChange { op: Op::Insert, ..*rows };
             let row = std::slice::from_ref(row);
-            return self.record(&route, shared, place(&mut places, rows), &new, row, Operation::UpdateAfter, out);
+            return self.record(job, &route, shared, place(&mut places, rows), &new, row, Operation::UpdateAfter, out);
         }
         let row = std::slice::from_ref(row);
-        self.record(&route, shared, place(&mut places, rows), rows, row, operation(rows), out)
+        self.record(job, &route, shared, place(&mut places, rows), rows, row, operation(rows), out)
     }
 
     /// The rows of an entry, as many in a record as the format takes: rows that follow one another and go to one
@@ -186,7 +187,7 @@ impl Records {
             let moves = rows.op == Op::Update && route.moves(&row)?;
             let hash = route.hash(rows.plan, &row, side(rows), None, &mut self.keys, &mut self.scratch)?;
             if !pack.is_empty() && (moves || pack.len() == most || !route.shares_partition(hash, to)) {
-                self.record(&route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
+                self.record(job, &route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
                 pack.clear();
             }
             if moves {
@@ -197,7 +198,7 @@ impl Records {
             }
         }
         if !pack.is_empty() {
-            self.record(&route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
+            self.record(job, &route, shared, TxPlace::default(), rows, &pack, operation(rows), out)?;
         }
         Ok(count)
     }
@@ -205,6 +206,7 @@ impl Records {
     #[expect(clippy::too_many_arguments, reason = "each is of another life: the table's, the entry's, the record's")]
     fn record(
         &mut self,
+        job: &Job,
         route: &Route,
         shared: &mut Shared<'_>,
         place: TxPlace,
@@ -225,6 +227,9 @@ impl Records {
         let key_bytes = key.map(|span| &batch.bytes[span.range()]);
         let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
         let start = batch.bytes.len();
+        if let Some(registry) = &job.registry {
+            write_frame(route.schema_id(|topic| id_of(registry, topic))?, &mut batch.bytes);
+        }
         self.writer.write(rows, packed, &place, shared.now_ms, &mut batch.bytes)?;
         let value = Some(batch.span_from(start));
         let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
@@ -243,10 +248,11 @@ impl Records {
         change: &DdlChange<'_>,
         (row, item, as_told): (u32, &ddl::Item, &TableName),
         out: &mut Outlet,
-    ) -> Result<bool, Gone> {
+    ) -> Result<bool, RowsFault> {
         let source = TableName::new(item.database.as_str(), item.table.as_str());
         let rule = job.selection.objects.rule(&source.database, &source.table);
         let Some((origin, hash)) = job.routing.with(rule).of_ddl(&source, as_told) else { return Ok(false) };
+        let destination = origin.destination.clone();
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
         let target = DdlTarget { database: &as_told.database, table: &as_told.table, kind: item.kind.name() };
@@ -254,6 +260,7 @@ impl Records {
         let keyed = job.routing.has_keys() && self.writer.write_ddl_key(change, target, &mut batch.bytes);
         let key = keyed.then(|| batch.span_from(start));
         let start = batch.bytes.len();
+        frame(job, &destination, &mut batch.bytes)?;
         self.writer.write_ddl(change, target, shared.now_ms, &mut batch.bytes);
         let value = Some(batch.span_from(start));
         let operation = Operation::Ddl;
@@ -269,18 +276,20 @@ impl Records {
         boundary: &TxBoundary<'_>,
         counts: Option<&[(TableName, u64)]>,
         out: &mut Outlet,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), RowsFault> {
         let Some(topic) = job.format.boundary_topic() else { return Ok(()) };
         let origin = Origin { table: String::new(), destination: topic.to_owned(), partitions: None };
         let mut shared = Shared::of_boundary(boundary);
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
         let start = batch.bytes.len();
+        let keyed = self.writer.write_boundary_key(boundary, &mut batch.bytes);
+        let key = keyed.then(|| batch.span_from(start));
+        let start = batch.bytes.len();
+        frame(job, topic, &mut batch.bytes)?;
         let tables = counts.map(|counts| counts.iter().map(|(table, rows)| TableCount { table, rows: *rows }));
-        let Some(at) = self.writer.write_boundary(boundary.tx, boundary.place, tables, &mut batch.bytes) else {
-            return Ok(());
-        };
-        let (key, value) = (Some(batch.span(start..at)), Some(batch.span_from(at)));
+        self.writer.write_boundary(boundary, tables, shared.now_ms, &mut batch.bytes);
+        let value = Some(batch.span_from(start));
         let operation = if counts.is_none() { Operation::Begin } else { Operation::Commit };
         let record = Record { event, row: 0, operation, hash: 0, key, value, ends_entry: counts.is_some() };
         batch.records.push(record);
@@ -307,6 +316,18 @@ impl Records {
         self.last = Some(Arc::clone(&route));
         Ok(route)
     }
+}
+
+/// Puts in front of a record which schema it is of, where there is a registry.
+fn frame(job: &Job, topic: &str, out: &mut Vec<u8>) -> Result<(), RegistryError> {
+    if let Some(registry) = &job.registry {
+        write_frame(id_of(registry, topic)?, out);
+    }
+    Ok(())
+}
+
+fn id_of(registry: &Registry, topic: &str) -> Result<u32, RegistryError> {
+    registry.id(&registry.subject(topic, dts_avro::SCHEMA_NAME), dts_avro::SCHEMA)
 }
 
 fn side(rows: &RowsChange<'_>) -> Side {

@@ -103,6 +103,7 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
         script_sees_statements: config.transform.etl_ddl,
         zone: TimeZone::UTC,
         format: kafka.format_options("t"),
+        registry: None,
         routing: Routing::kafka(kafka),
         planner: Arc::default(),
         metrics: metrics.clone(),

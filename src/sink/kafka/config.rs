@@ -9,7 +9,9 @@ use crate::config::objects::check_partition_key;
 use crate::config::{FieldError, Secret, Size};
 use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
 use crate::format::debezium_json::{DebeziumOptions, DecimalForm};
+use crate::format::dts_avro::{AvroOptions, TextBranch};
 use crate::format::maxwell_json::MaxwellOptions;
+use crate::format::registry::RegistryOptions;
 use crate::format::shareplex_json::ShareplexOptions;
 use crate::format::text::{BinaryForm, EnumForm, OnBadText};
 use crate::format::{FormatName, FormatOptions};
@@ -107,6 +109,15 @@ pub struct KafkaConfig {
     /// The `type` of rows of the initial copy.
     #[serde(default)]
     pub canal_snapshot_type: SnapshotType,
+    /// DTS Avro: which branch holds texts.
+    #[serde(default)]
+    pub avro_text: TextBranch,
+    /// DTS Avro: whether BEGIN and COMMIT records stand around each transaction.
+    #[serde(default)]
+    pub avro_tx_markers: bool,
+    /// DTS Avro: where schemas are registered; records are bare without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryOptions>,
     /// Shareplex: most rows of a transaction that are counted before its first one leaves.
     #[serde(default = "default_shareplex_tx_buffer_rows")]
     pub shareplex_tx_buffer_rows: u64,
@@ -432,6 +443,16 @@ impl KafkaConfig {
                 emit_hidden_row_id,
             }),
             FormatName::MaxwellJson => FormatOptions::MaxwellJson(MaxwellOptions { on_bad_text, emit_hidden_row_id }),
+            FormatName::DtsAvro => FormatOptions::DtsAvro(
+                AvroOptions {
+                    avro_text: self.avro_text,
+                    avro_tx_markers: self.avro_tx_markers,
+                    avro_heartbeat_seconds: 0,
+                    on_bad_text,
+                    emit_hidden_row_id,
+                },
+                self.marker_topic().filter(|_| self.avro_tx_markers),
+            ),
             FormatName::DebeziumJson => FormatOptions::DebeziumJson(
                 DebeziumOptions {
                     schema: self.schema,
@@ -444,6 +465,14 @@ impl KafkaConfig {
                 },
                 task.to_owned(),
             ),
+        }
+    }
+
+    /// The one topic that takes the records of transactions; none where tables have topics of their own.
+    fn marker_topic(&self) -> Option<String> {
+        match self.ddl_topic.as_str() {
+            "data" | "off" => super::topics::is_fixed(&self.topic).then(|| self.topic.clone()),
+            name => Some(name.to_owned()),
         }
     }
 
@@ -485,6 +514,14 @@ impl KafkaConfig {
             return Err(FieldError::new("partition", "murmur2 hashes the message key: set message_key"));
         }
         check_partition_key(self.partition_key.as_deref(), self.partition)?;
+        if self.avro_tx_markers && self.format == FormatName::DtsAvro && self.marker_topic().is_none() {
+            let reason =
+                "the records of transactions need one topic: set ddl_topic to a name, or topic to one of all tables";
+            return Err(FieldError::new("avro_tx_markers", reason));
+        }
+        if self.registry.is_some() && self.format != FormatName::DtsAvro {
+            return Err(FieldError::new("registry", "it goes with format = \"dts-avro\" only"));
+        }
         if let Some(topic) = &self.transaction_topic {
             super::topics::check_name(topic).map_err(|reason| FieldError::new("transaction_topic", reason))?;
         }
