@@ -11,13 +11,14 @@
 //!
 //! Kafka's own console consumer and confluent-kafka read a topic each (`read_committed`) and see what `kcat` sees.
 //!
-//! What the readers cannot express, each asserted here or where it is told of the golden row ([`super::readers`]):
+//! What the readers cannot express. Statements, tombstones and nulls in documents are asserted here, what is refused or
+//! misread otherwise of the golden row ([`super::readers`]); the rest is Flink's types, which have no room for it:
 //!
 //! | reader | what | so here |
 //! |---|---|---|
 //! | Flink's | statements: refused, but for Canal's CREATE, which is passed by | a `ddl_topic` of their own, read as JSON; what was put there is shown to the reader too, which must refuse it |
-//! | Flink's | numbers of more than 38 digits: `DECIMAL(65,30)` reads as NULL | STRING |
-//! | Flink's | a TIME of more than a day, or a negative one | STRING; microseconds of Debezium's are BIGINT |
+//! | Flink's | numbers of more than 38 digits, so DECIMAL(65,30) | read as STRING |
+//! | Flink's | a TIME of more than a day, or a negative one | read as STRING; microseconds of Debezium's as BIGINT |
 //! | canal-json | bytes are base64 there | `canal_binary = "base64"` |
 //! | debezium-json | DECIMAL is a number or text there | `decimal = "string"` |
 //! | debezium-json | DATE, DATETIME, TIME are numbers, TIMESTAMP is ISO text, BIT(n) bytes | compared as these |
