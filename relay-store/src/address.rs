@@ -157,6 +157,11 @@ fn at_transaction(first: u64, last: u64, first_seq: u64) -> Result<Located, Loca
 
 /// The log's start as it is now: retention may go on while we look.
 fn before(log: &LogView) -> LocateError {
+    if !log.live
+        && let Err(error) = crate::read_only::refresh(log)
+    {
+        return error.into();
+    }
     LocateError::BeforeStart { first: Seq(log.lock().mark.first_seq) }
 }
 

@@ -102,27 +102,26 @@ impl ReadOnlyLog {
     }
 }
 
-/// The published mark and the segment files that go with it: the writer moves both while we look.
-fn mark_and_files(log: &LogView) -> Result<(Option<Mark>, BTreeSet<u64>), StorageError> {
-    let place = |mark: &Option<Mark>| mark.as_ref().map(|mark| (mark.segment, mark.first_seq));
-    let mut published = mark::read_published(&log.log_dir)?;
-    for _ in 0..LOOKS_MAX {
-        let files = crate::segment::segment_files(&log.log_dir)?;
-        let again = mark::read_published(&log.log_dir)?;
-        if place(&again) == place(&published) {
-            return Ok((again, files));
-        }
-        published = again;
-    }
-    Ok((published, crate::segment::segment_files(&log.log_dir)?))
-}
-
-/// How often the mark and the files are looked at when they move meanwhile; they move once a segment.
+/// How often a look is taken again because the whole of what it saw was trimmed meanwhile.
 const LOOKS_MAX: usize = 10;
 
-/// Brings the view up to date with the files.
+/// Brings the view up to date with the files, while the writer appends, rotates and trims.
 pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
-    let (published, files) = mark_and_files(log)?;
+    for _ in 0..LOOKS_MAX {
+        // IMPORTANT: the mark before the names, so that the segment it points into is among them; and where the log
+        // begins after both (in `take_in`), so that nothing which went meanwhile lies behind that.
+        let published = mark::read_published(&log.log_dir)?;
+        let files = segment::segment_files(&log.log_dir)?;
+        if take_in(log, published, files)? {
+            return Ok(());
+        }
+    }
+    let busy = std::io::Error::new(std::io::ErrorKind::ResourceBusy, "it is trimmed faster than it can be listed");
+    Err(StorageError::io("list", &log.log_dir, busy))
+}
+
+/// Takes in a mark and the names that were listed after it. `false`: all of that was trimmed meanwhile.
+fn take_in(log: &LogView, published: Option<Mark>, files: BTreeSet<u64>) -> Result<bool, StorageError> {
     let (known, mut uuid) = {
         let view = log.lock();
         (view.segments.clone(), published.as_ref().map_or(view.mark.uuid, |mark| mark.uuid))
@@ -163,7 +162,7 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
                 damage.extend(problem.map(header));
                 file
             }
-            // Trimmed since it was listed.
+            // Trimmed since it was listed; so may be others that are known and were not looked at.
             Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -194,13 +193,23 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
             last_index = Some(index);
         }
     }
-    let mut view = log.lock();
-    let mark = match published {
-        Some(mark) => mark,
-        None => unpublished(uuid, &last_index, &segments),
+    let now = mark::read_published(&log.log_dir)?;
+    let mark = match (published, now) {
+        (Some(mark), Some(now)) if now.segment != mark.segment && now.first_seq > mark.segment => return Ok(false),
+        (Some(mark), Some(now)) => Mark { first_seq: now.first_seq, ..mark },
+        (Some(mark), None) => mark,
+        // Published for the first time while we looked.
+        (None, Some(_)) => return Ok(false),
+        (None, None) => unpublished(uuid, &last_index, &segments),
     };
-    // The published start may be older than what is gone already, and the other way round.
+    // IMPORTANT: names are listed one by one while files go, so an old segment may be among them and the one behind it
+    // not. Kept, it would make a hole, and an address that leads into the hole would be taken to lead behind it.
+    segments.retain(|first, record| {
+        record.state == SegmentState::Active || *first >= mark.first_seq || record.last_seq >= mark.first_seq
+    });
+    // What is gone already may be more than the published start says.
     let first_seq = segments.keys().next().copied().map_or(mark.first_seq, |first| first.max(mark.first_seq));
+    let mut view = log.lock();
     view.mark = Mark { first_seq, ..mark };
     view.segments = segments;
     view.crossing.extend(crossing);
@@ -218,7 +227,7 @@ pub(crate) fn refresh(log: &LogView) -> Result<(), StorageError> {
     for damage in damage {
         view.add_damage(damage);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The index of the active segment up to `limit`, going on from what is known of it; and what is lost in it, when all
@@ -294,5 +303,121 @@ fn unpublished(uuid: [u8; 16], active: &Option<SegmentIndex>, segments: &BTreeMa
             ..Mark::default()
         },
         None => Mark { uuid, first_seq, durable_seq: first_seq - 1, visible_seq: first_seq - 1, ..Mark::default() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{Codec, Commit, EntryHeader, Read, Retention, Store, StoreOptions, Submit};
+
+    /// Transactions of one entry, each with its seq as commit time and checkpoint.
+    fn append(store: &Store, transactions: u64) {
+        let mut appender = store.appender().expect("appender");
+        for _ in 0..transactions {
+            let seq = appender.last_seq().next().0;
+            let header = EntryHeader { kind: 1, flags: 0, tx_index: 0, source_pos: seq, received_us: seq };
+            let context: &[u8] = b"";
+            appender.append(header, &[&[seq as u8; 4096]], &context).expect("append");
+            let checkpoint = seq.to_be_bytes();
+            appender.commit(Commit { checkpoint: &checkpoint, commit_time_us: seq, forget_prepared: None });
+            appender.seal();
+            while appender.submit().expect("submit") == Submit::Full {
+                appender.wait_space().expect("space");
+            }
+        }
+        appender.flush().expect("flush");
+    }
+
+    fn open(dir: &Path) -> Store {
+        let options = StoreOptions {
+            segment_bytes: 64 << 10,
+            codec: Codec::None,
+            commit_interval: Duration::from_millis(1),
+            ballast_bytes: 0,
+            ..StoreOptions::default()
+        };
+        Store::open(dir, options).expect("open")
+    }
+
+    /// Trims all before the segment at `at`; gives its first seq.
+    fn trim_to(store: &Store, at: usize) -> u64 {
+        let segments = store.segments();
+        let max_bytes = segments[at..].iter().map(|segment| segment.bytes).sum();
+        store.set_retention(Retention { max_bytes: Some(max_bytes), ..Retention::default() });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while segments[..at].iter().any(|segment| segment.path.exists()) {
+            assert!(Instant::now() < deadline, "not trimmed");
+            std::thread::yield_now();
+        }
+        assert_eq!(store.positions().first_seq, segments[at].first_seq);
+        segments[at].first_seq.0
+    }
+
+    /// The log in `log` begins at `first`, without a hole: an address before that leads nowhere, each one behind it to
+    /// its own transaction, and reading names what was trimmed and nothing else.
+    fn assert_begins_at(log: &Arc<LogView>, first: u64, last: u64) {
+        assert_eq!(log.lock().mark.first_seq, first);
+        for seq in 1..=last {
+            let located = address::locate_time(log, Reader::new(log.clone(), None), seq);
+            match located {
+                Ok(located) => assert_eq!((located.first.0, located.last.0), (seq, seq)),
+                Err(LocateError::BeforeStart { first: start }) => assert!(start.0 == first && seq < first, "{seq}"),
+                Err(error) => panic!("{seq}: {error}"),
+            }
+        }
+        let trimmed = Gap { first: Seq(1), last: Seq(first - 1), reason: GapReason::Trimmed };
+        assert!(matches!(Reader::new(log.clone(), None).read(Seq(1)), Ok(Read::Gap(gap)) if gap == trimmed));
+    }
+
+    /// Names are listed while files go: the first segment was seen, those behind it were gone when it was their turn.
+    /// The known record of the first stayed, and what had been in the hole was looked for behind it.
+    #[test]
+    fn segment_that_was_listed_while_those_behind_it_went_is_not_kept() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let store = open(dir.path());
+        append(&store, 100);
+        let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+        let path = store.segments()[0].path.clone();
+        let first_segment = std::fs::read(&path).expect("read");
+        let first = trim_to(&store, 3);
+        std::fs::write(&path, first_segment).expect("put back");
+        log.refresh().expect("refresh");
+        assert_begins_at(&log.view, first, 100);
+    }
+
+    /// What is not known is opened, so that it is seen to be gone; what is known is not. With the start as of before
+    /// the listing the one made a hole behind the other, which was told as damage.
+    #[test]
+    fn segments_that_went_after_they_were_listed_leave_no_hole() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let store = open(dir.path());
+        append(&store, 30);
+        let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+        let known = log.segments().len();
+        append(&store, 100);
+        let published = mark::read_published(&log.view.log_dir).expect("mark");
+        let files = segment::segment_files(&log.view.log_dir).expect("names");
+        let first = trim_to(&store, known + 2);
+        assert!(take_in(&log.view, published, files).expect("take in"));
+        assert_begins_at(&log.view, first, 130);
+    }
+
+    /// Then nothing is left of what was looked at, and it is looked at again.
+    #[test]
+    fn look_whose_active_segment_was_trimmed_meanwhile_is_taken_again() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let store = open(dir.path());
+        append(&store, 30);
+        let log = ReadOnlyLog::open(dir.path()).expect("read-only");
+        let published = mark::read_published(&log.view.log_dir).expect("mark");
+        let files = segment::segment_files(&log.view.log_dir).expect("names");
+        append(&store, 100);
+        let first = trim_to(&store, files.len() + 1);
+        assert!(!take_in(&log.view, published, files).expect("take in"));
+        log.refresh().expect("refresh");
+        assert_begins_at(&log.view, first, 130);
     }
 }
