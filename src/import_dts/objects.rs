@@ -213,7 +213,7 @@ fn rule<'a>(
         }
     }
     let by_key = draft.kafka.text("partition").is_none_or(|policy| policy == "key");
-    let part_key = get("part_key").map(|value| list(value)).filter(|columns| !columns.is_empty());
+    let part_key = get("part_key").map(list).filter(|columns| !columns.is_empty());
     if let Some(key) = part_key.or_else(|| columns.shared_keys()) {
         let key: Vec<String> = key.iter().map(|column| columns.delivered(column)).collect();
         let value = toml::Value::from(key);
