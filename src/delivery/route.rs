@@ -8,11 +8,11 @@ use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
 use crate::config::objects::TableRule;
 use crate::format::key::{KeyColumns, Side, UnknownKeyColumn};
-use crate::format::partition::{murmur2, table_hash};
+use crate::format::partition::{fold, murmur2_hash, table_hash};
 use crate::format::text::{FormatError, Renderer};
 use crate::sink::Origin;
 use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
-use crate::sink::kafka::{expand, partition};
+use crate::sink::kafka::expand;
 
 /// Where statements go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,8 +213,7 @@ impl Route {
     /// Whether two hashes mean one partition, as far as is known here: the number of partitions is the sink's to ask,
     /// unless it is set.
     pub(super) fn shares_partition(&self, one: i32, other: i32) -> bool {
-        let partition = |hash, count| partition(self.policy, hash, count);
-        one == other || self.origin.partitions.is_some_and(|count| partition(one, count) == partition(other, count))
+        one == other || self.origin.partitions.is_some_and(|count| fold(one, count) == fold(other, count))
     }
 
     /// Appends the message key, with `write` when it is of columns; false when there is none.
@@ -244,7 +243,7 @@ impl Route {
         match self.policy {
             Partition::Zero => Ok(0),
             Partition::Table => Ok(self.table_hash),
-            Partition::Murmur2 => Ok(key.map_or(0, |key| murmur2(key) as i32)),
+            Partition::Murmur2 => Ok(key.map_or(0, murmur2_hash)),
             Partition::Key => self.partition_key.hash(plan, row, side, renderer, scratch),
         }
     }

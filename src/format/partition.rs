@@ -60,20 +60,23 @@ impl KeyHash {
     }
 }
 
-/// The partition of a hash: `abs(abs(h) % n)` with Java's 32-bit `abs`, whose result for the least integer is itself.
+/// The partition of a hash of any policy: `abs(abs(h) % n)` with Java's 32-bit `abs`, whose result for the least integer
+/// is itself.
 ///
 /// `partitions` of 0 gives partition 0.
-pub fn fold(hash: i32, partitions: i32) -> i32 {
+pub fn fold(hash: i32, partitions: u32) -> i32 {
+    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
     hash.wrapping_abs().checked_rem(partitions).unwrap_or(0).wrapping_abs()
 }
 
-/// Kafka's default partitioner over a message key (`org.apache.kafka.common.utils.Utils.murmur2`, sign bit dropped).
-pub fn murmur2_partition(key: &[u8], partitions: i32) -> i32 {
-    ((murmur2(key) & 0x7fff_ffff) as i32).checked_rem(partitions).unwrap_or(0)
+/// Hash of the murmur2 policy: of a message key as Kafka's default partitioner takes it (`Utils.murmur2` behind
+/// `Utils.toPositive`, which drops the sign bit), so that its fold is the partitioner's remainder.
+pub fn murmur2_hash(key: &[u8]) -> i32 {
+    (murmur2(key) & 0x7fff_ffff) as i32
 }
 
 /// The 32-bit MurmurHash2 of Kafka's Java client.
-pub fn murmur2(bytes: &[u8]) -> u32 {
+fn murmur2(bytes: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
     // Java's length is 32 bits; a message key never comes near that.
@@ -148,7 +151,7 @@ mod tests {
     fn the_least_integer_stays_in_range() {
         assert_eq!(fold(i32::MIN, 1), 0);
         for count in 1..200 {
-            assert!((0..count).contains(&fold(i32::MIN, count)), "{count}");
+            assert!((0..count as i32).contains(&fold(i32::MIN, count)), "{count}");
         }
         assert_eq!(fold(12345, 0), 0);
     }
@@ -175,7 +178,8 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
-            assert!((0..7).contains(&murmur2_partition(text.as_bytes(), 7)));
+            // Utils.toPositive(hash) % 7.
+            assert_eq!(fold(murmur2_hash(text.as_bytes()), 7), (hash & 0x7fff_ffff) % 7, "{text}");
         }
     }
 }

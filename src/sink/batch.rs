@@ -104,7 +104,8 @@ pub struct Record {
     pub row: u32,
     /// What it tells.
     pub operation: Operation,
-    /// Hash of what decides its partition; the sink knows how many there are.
+    /// Hash of what decides its partition, by the policy of its table; the sink, which knows how many there are, folds it
+    /// ([`crate::format::partition::fold`]).
     pub hash: i32,
     /// Message key.
     pub key: Option<Span>,

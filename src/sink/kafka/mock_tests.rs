@@ -161,6 +161,22 @@ impl Destination for Cluster {
 conformance!(cluster(1));
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_partition_is_the_records_own_whatever_the_delivery_has_for_other_tables() {
+    for policy in ["zero", "table", "key", "murmur2"] {
+        let cluster = cluster(3);
+        let mut sink = sink(&cluster, &format!("partition = {policy:?}\nmessage_key = \"table\""));
+        sink.open(Opening::new("orders", Seq::ZERO, Vec::new())).await.expect("open");
+        // Hashes 1 to 6.
+        sink.deliver(&numbered(1, 6)).await.expect("deliver");
+        sink.close().await.expect("close");
+        let seen = by_partition(consume(&cluster, 3));
+        let places: Vec<(i32, Vec<&str>)> =
+            seen.iter().map(|(partition, values)| (*partition, values.iter().map(String::as_str).collect())).collect();
+        assert_eq!(places, [(0, vec!["3", "6"]), (1, vec!["1", "4"]), (2, vec!["2", "5"])], "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_arrive_once_in_order_with_their_headers_and_are_acked() {
     let cluster = cluster(3);
     let mut sink = sink(&cluster, "");

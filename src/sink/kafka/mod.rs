@@ -45,7 +45,7 @@ pub use inspect::{TopicFacts, inspect, named_topics};
 pub use position::Names;
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
-pub use topics::{check_template, expand, partition};
+pub use topics::{check_template, expand};
 #[cfg(feature = "kafka")]
 pub use transactional::TransactionalSink;
 

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Partition;
-
 /// Kafka's own limit (`Topic.MAX_NAME_LENGTH`).
 const NAME_LENGTH_MAX: usize = 249;
 
@@ -47,18 +45,6 @@ pub fn expand(template: &str, database: &str, table: &str) -> String {
 /// Whether the template gives every table the same topic.
 pub(super) fn is_fixed(template: &str) -> bool {
     !template.contains("{database}") && !template.contains("{table}")
-}
-
-/// The partition of a record among `count`.
-pub fn partition(policy: Partition, hash: i32, count: u32) -> i32 {
-    let count = i32::try_from(count).unwrap_or(i32::MAX).max(1);
-    match policy {
-        Partition::Zero => 0,
-        // Java's Math.abs leaves MIN_VALUE negative; the remainder of it is then folded again, as Canal does.
-        Partition::Key | Partition::Table => (hash.wrapping_abs() % count).wrapping_abs(),
-        // Kafka's Utils.toPositive masks the sign.
-        Partition::Murmur2 => (hash & 0x7fff_ffff) % count,
-    }
 }
 
 /// The sink's own state: partitions in use by topic. JSON, so that an operator can read it.
@@ -129,21 +115,6 @@ mod tests {
         assert!(check_name("a b").unwrap_err().contains("' '"));
         assert!(check_name(&"x".repeat(250)).is_err());
         assert!(check_name("订单").is_err());
-    }
-
-    #[test]
-    fn the_java_fold_survives_the_smallest_hash() {
-        assert_eq!(partition(Partition::Key, i32::MIN, 12), (i32::MIN % 12).abs());
-        assert_eq!(partition(Partition::Key, -5, 4), 1);
-        assert_eq!(partition(Partition::Murmur2, -5, 4), (-5 & 0x7fff_ffff) % 4);
-        assert_eq!(partition(Partition::Zero, 77, 4), 0);
-        for hash in [i32::MIN, i32::MIN + 1, -1, 0, 1, i32::MAX] {
-            for count in [1, 2, 3, 7, 12, 1000] {
-                for policy in [Partition::Key, Partition::Table, Partition::Murmur2] {
-                    assert!((0..count as i32).contains(&partition(policy, hash, count)), "{policy:?} {hash} {count}");
-                }
-            }
-        }
     }
 
     #[test]

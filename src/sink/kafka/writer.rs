@@ -15,6 +15,7 @@ use super::topics::{self, Kept, Width};
 use super::window::{PLACES, Window};
 use super::{Share, outcome};
 use crate::failure::Class;
+use crate::format::partition::fold;
 use crate::sink::{Batch, Event, Opening, Origin, Place, Progress, Record, SinkError};
 
 /// How long one question to the cluster may take before it counts as unreachable.
@@ -138,7 +139,7 @@ impl Writer {
             self.room_for(cost, share).await?;
             let outgoing = Outgoing {
                 topic: &event.origin.destination,
-                partition: topics::partition(config.partition, record.hash, width),
+                partition: fold(record.hash, width),
                 seq: event.seq,
                 ends_entry: record.ends_entry,
                 key,
