@@ -14,7 +14,7 @@ use crate::filter::FilterImages;
 use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
-use crate::sink::kafka::config::{KafkaConfig, Partition};
+use crate::sink::kafka::config::KafkaConfig;
 
 /// Threads that may decode and encode for one delivery.
 const WORKERS_MAX: usize = 64;
@@ -67,10 +67,10 @@ pub enum SinkConfig {
 }
 
 impl SinkConfig {
-    /// What decides the partition; none for a sink without partitions.
-    fn partition(&self) -> Option<Partition> {
+    /// The settings of a Kafka sink.
+    fn kafka(&self) -> Option<&KafkaConfig> {
         match self {
-            Self::Kafka(kafka) => Some(kafka.partition),
+            Self::Kafka(kafka) => Some(kafka),
             Self::File(_) => None,
         }
     }
@@ -261,7 +261,7 @@ impl Raw {
             case_policy: self.case_policy,
             rules: self.table,
         };
-        objects.validate(kind.partition())?;
+        objects.validate(kind.kafka())?;
         let transform = transform::Raw {
             filter: self.filter,
             filter_images: self.filter_images,

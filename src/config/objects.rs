@@ -9,7 +9,7 @@ use super::FieldError;
 use super::transform::check_filter;
 use crate::selection::TablePatterns;
 use crate::sink::kafka::check_template;
-use crate::sink::kafka::config::{MessageKey, OnKeyChange, Partition};
+use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
 
 /// A kind of row change, by the word of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,28 +165,28 @@ impl Objects {
         self.rules.iter().position(|rule| rule.pattern.matches(database, table))
     }
 
-    /// Checks what serde cannot. `partition` is the sink's own policy; none for a sink without partitions.
+    /// Checks what serde cannot. `kafka` is what the delivery itself has; none for another sink.
     ///
     /// # Errors
     /// The first field that is wrong, by its name below the delivery.
-    pub fn validate(&self, partition: Option<Partition>) -> Result<(), FieldError> {
+    pub fn validate(&self, kafka: Option<&KafkaConfig>) -> Result<(), FieldError> {
         check_map(&self.map).map_err(|e| e.within("map"))?;
         for (index, rule) in self.rules.iter().enumerate() {
-            rule.validate(partition).map_err(|e| e.within(&format!("table[{index}]")))?;
+            rule.validate(kafka).map_err(|e| e.within(&format!("table[{index}]")))?;
         }
         Ok(())
     }
 }
 
 impl TableRule {
-    fn validate(&self, partition: Option<Partition>) -> Result<(), FieldError> {
+    fn validate(&self, kafka: Option<&KafkaConfig>) -> Result<(), FieldError> {
         if let Some(filter) = &self.filter {
             check_filter(filter).map_err(|reason| FieldError::new("filter", reason))?;
         }
         if let Some(map) = &self.map {
             check_map(map).map_err(|e| e.within("map"))?;
         }
-        let Some(partition) = partition else {
+        let Some(kafka) = kafka else {
             return match self.kafka_setting() {
                 None => Ok(()),
                 Some(field) => Err(FieldError::new(field, "it is a setting of a Kafka delivery")),
@@ -195,7 +195,17 @@ impl TableRule {
         if let Some(topic) = &self.topic {
             check_template(topic).map_err(|reason| FieldError::new("topic", reason))?;
         }
-        check_partition_key(self.partition_key.as_deref(), self.partition.unwrap_or(partition))?;
+        let partition = self.partition.unwrap_or(kafka.partition);
+        check_partition_key(self.partition_key.as_deref(), partition)?;
+        if partition == Partition::Murmur2
+            && *self.message_key.as_ref().unwrap_or(kafka.message_key()) == MessageKey::None
+        {
+            let field = if self.partition.is_some() { "partition" } else { "message_key" };
+            return Err(FieldError::new(
+                field,
+                "murmur2 hashes the message key: set message_key, or another partition",
+            ));
+        }
         if self.partitions == Some(0) {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
         }

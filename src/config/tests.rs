@@ -132,6 +132,14 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
             &["relay.toml:8: delivery[0].table[0].topic", "Kafka"],
         ),
         (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\" }\n[[delivery.table]]\nmatch = \"a.b\"\npartition = \"murmur2\"",
+            &["relay.toml:8: delivery[0].table[0].partition", "set message_key"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", partition = \"murmur2\", message_key = \"table\" }\n[[delivery.table]]\nmatch = \"a.b\"\nmessage_key = \"none\"",
+            &["relay.toml:8: delivery[0].table[0].message_key", "murmur2"],
+        ),
+        (
             "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\n[[delivery.table]]\nmatch = \"ab\"",
             &["relay.toml:7: delivery[0].table[0].match", "no dot"],
         ),
