@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use crate::binlog::event::Dialect;
+use crate::binlog::event::{Dialect, server_version};
 use crate::binlog::gtid::{GtidSet, MariadbPosition};
 use crate::log::{SourcePosition, TableDefinition};
 
@@ -129,7 +129,7 @@ impl ServerFacts {
 
     /// The version as numbers.
     pub fn version_numbers(&self) -> (u32, u32, u32) {
-        version_numbers(&self.version)
+        server_version(&self.version).1
     }
 
     /// The file of that name, if the server lists it.
@@ -172,13 +172,6 @@ impl ServerFacts {
             .or_else(|| number("expire_logs_days").map(|days| days * 86_400.0))
             .map(|seconds| seconds as u64)
     }
-}
-
-/// Version as numbers; zero where the text holds none.
-pub fn version_numbers(version: &str) -> (u32, u32, u32) {
-    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    (next(), next(), next())
 }
 
 /// A foreign key of a table.
@@ -273,13 +266,5 @@ mod tests {
         assert_eq!(zone("Asia/Tokyo", "UTC"), (9 * 3600, true));
         assert_eq!(zone("SYSTEM", "CST"), (8 * 3600, false));
         assert_eq!(zone("SYSTEM", "EST"), (8 * 3600, false), "an abbreviation, though the database has it");
-    }
-
-    #[test]
-    fn versions_read_as_numbers() {
-        assert_eq!(version_numbers("9.7.4-2"), (9, 7, 4));
-        assert_eq!(version_numbers("10.11.19-MariaDB-0+deb12u1-log"), (10, 11, 19));
-        assert_eq!(version_numbers("5.6"), (5, 6, 0));
-        assert_eq!(version_numbers(""), (0, 0, 0));
     }
 }

@@ -8,9 +8,9 @@ mod tables;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::facts::{BinlogFile, Replica, Replication, ServerFacts, ServerGtids, SourceEnd, version_numbers};
+use super::facts::{BinlogFile, Replica, Replication, ServerFacts, ServerGtids, SourceEnd};
 use super::stream::{ConnectOptions, Connection, DumpFrom, DumpOptions, RowSet, StreamError, text_literal};
-use crate::binlog::event::Dialect;
+use crate::binlog::event::{Dialect, server_version};
 use crate::log::SourcePosition;
 
 pub use resume::ResumeError;
@@ -60,8 +60,7 @@ impl Session {
     /// As [`Connection::connect`].
     pub async fn connect(options: &ConnectOptions) -> Result<Self, StreamError> {
         let connection = Connection::connect(options).await?;
-        let dialect = if connection.version().contains("MariaDB") { Dialect::MariaDB } else { Dialect::MySql };
-        let version = version_numbers(connection.version());
+        let (dialect, version) = server_version(connection.version());
         Ok(Self { connection, dialect, version })
     }
 

@@ -13,6 +13,16 @@ pub enum Dialect {
     MariaDB,
 }
 
+/// Family and version of a server that calls itself so: `9.7.4-2`, `10.11.19-MariaDB-log`. Numbers that are not there
+/// are 0. MariaDB before 11 puts a version of MySQL's in front when it greets, for old replicas.
+pub fn server_version(text: &str) -> (Dialect, (u32, u32, u32)) {
+    let dialect = if text.contains("MariaDB") { Dialect::MariaDB } else { Dialect::MySql };
+    let own = text.strip_prefix("5.5.5-").filter(|_| dialect == Dialect::MariaDB).unwrap_or(text);
+    let mut numbers = own.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (dialect, (next(), next(), next()))
+}
+
 /// What the first event of a file says.
 ///
 /// ```text
@@ -125,6 +135,21 @@ mod tests {
         body.extend((0..lengths).map(|i| i as u8));
         body.extend(tail);
         event(EventType::FORMAT_DESCRIPTION, &body, Checksum::None)
+    }
+
+    #[test]
+    fn servers_are_told_by_their_versions() {
+        use Dialect::{MariaDB, MySql};
+        for (text, told) in [
+            ("9.7.4-2", (MySql, (9, 7, 4))),
+            ("5.6", (MySql, (5, 6, 0))),
+            ("5.5.5", (MySql, (5, 5, 5))),
+            ("", (MySql, (0, 0, 0))),
+            ("10.11.19-MariaDB-0+deb12u1-log", (MariaDB, (10, 11, 19))),
+            ("5.5.5-10.11.19-MariaDB-log", (MariaDB, (10, 11, 19))),
+        ] {
+            assert_eq!(server_version(text), told, "{text}");
+        }
     }
 
     #[test]

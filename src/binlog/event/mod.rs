@@ -21,7 +21,7 @@ pub(crate) mod serialization;
 mod small;
 mod types;
 
-pub use format_description::{Dialect, FormatDescription};
+pub use format_description::{Dialect, FormatDescription, server_version};
 pub use gtid::{Gtid, TaggedGtid};
 pub use mariadb::{MariadbGtid, MariadbGtidList, MariadbXid, StartEncryption};
 pub use payload::{Compression, TransactionPayload};

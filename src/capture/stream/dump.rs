@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::StreamError;
+use crate::binlog::event::{Dialect, server_version};
 use crate::binlog::gtid::{GtidSet, MariadbPosition};
-use crate::capture::facts::version_numbers;
 
 const COM_BINLOG_DUMP: u8 = 0x12;
 const COM_REGISTER_SLAVE: u8 = 0x15;
@@ -67,11 +67,6 @@ impl DumpOptions {
     }
 }
 
-/// Whether the version text is MariaDB's.
-pub(super) fn is_mariadb(version: &str) -> bool {
-    version.contains("MariaDB")
-}
-
 /// Sets the session up and registers, so that `SHOW REPLICAS` lists us. Answers whether events carry a CRC32 at
 /// the time of the connection, which holds for the first artificial rotate event.
 pub(super) async fn prepare(
@@ -87,7 +82,7 @@ pub(super) async fn prepare(
          @master_heartbeat_period = {heartbeat}, @source_heartbeat_period = {heartbeat}, \
          @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
     );
-    if is_mariadb(connection.version()) {
+    if server_version(connection.version()).0 == Dialect::MariaDB {
         // Capability 4: real GTID events in place of dummies. Strict: a hole at the requested GTID is an error.
         variables.push_str(
             ", @mariadb_slave_capability = 4, @slave_gtid_strict_mode = 1, @slave_gtid_ignore_duplicates = 0",
@@ -120,11 +115,10 @@ fn register_request(server_id: u32) -> Vec<u8> {
 /// The dump request. A file position beyond 32 bits asks for the file's start; the stream then leaves out what
 /// lies before the position.
 pub(super) fn request(version: &str, from: &DumpFrom, options: &DumpOptions) -> Vec<u8> {
-    let mariadb = is_mariadb(version);
-    let flags = match mariadb {
-        true => SEND_ANNOTATE_ROWS,
-        false if version_numbers(version) >= (8, 0, 26) => USE_HEARTBEAT_V2,
-        false => 0,
+    let flags = match server_version(version) {
+        (Dialect::MariaDB, _) => SEND_ANNOTATE_ROWS,
+        (Dialect::MySql, version) if version >= (8, 0, 26) => USE_HEARTBEAT_V2,
+        (Dialect::MySql, _) => 0,
     };
     match from {
         DumpFrom::MySqlGtid(set) => {

@@ -27,12 +27,8 @@ impl Session {
 
     /// A session on the server that calls itself so (`8.0.36`, `5.5.5-10.11.19-MariaDB-log`).
     pub fn of(server_version: &str, zone: TimeZone) -> Self {
-        let dialect = if server_version.contains("MariaDB") { Dialect::MariaDB } else { Dialect::MySql };
-        // MariaDB puts a version of MySQL's in front for old replicas.
-        let own = server_version.strip_prefix("5.5.5-").filter(|_| dialect == Dialect::MariaDB);
-        let mut numbers = own.unwrap_or(server_version).split(|c: char| !c.is_ascii_digit());
-        let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        Self { dialect, version: (number(), number(), number()), zone }
+        let (dialect, version) = crate::binlog::event::server_version(server_version);
+        Self { dialect, version, zone }
     }
 
     /// MySQL of before 8.0, which has no types of its own for what functions give.
