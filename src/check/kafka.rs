@@ -1,6 +1,8 @@
 //! `kafka.settings`, `kafka.connect`, `kafka.topic`: one of each for every delivery to Kafka.
 
 #[cfg(feature = "kafka")]
+use std::collections::HashSet;
+#[cfg(feature = "kafka")]
 use std::time::Duration;
 
 use super::Item;
@@ -53,7 +55,7 @@ async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]
     use crate::failure::{Class, Failure};
 
     const ID: &str = "kafka.connect";
-    let topics = topics(delivery, kafka, tables);
+    let (topics, others) = asked_about(topics(delivery, kafka, tables));
     match inspect(kafka, &delivery.name, &topics, TIMEOUT).await {
         Err(e) => {
             let remedy = e.next_step().unwrap_or_else(|| "see that brokers are right and that one runs".to_owned());
@@ -63,6 +65,7 @@ async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]
         Ok(facts) => {
             let mut items = vec![Item::pass(ID, format!("{} answers", kafka.brokers))];
             items.extend(topic_items(kafka, &facts));
+            items.extend(others);
             items
         }
     }
@@ -72,13 +75,14 @@ async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]
 #[cfg(feature = "kafka")]
 fn topics(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Vec<String> {
     let mut topics = named_topics(kafka);
+    let mut known: HashSet<String> = topics.iter().cloned().collect();
     let selection = Selection::of(delivery);
     let exact = delivery.tables.exact_tables().map(|(database, table)| TableName::new(database, table));
     let exact = exact.map(|source| (selection.delivered_name(&source), source));
     for (name, source) in exact.chain(super::objects::delivered_names(delivery, tables)) {
         let own = delivery.objects.rule(&source.database, &source.table).and_then(|rule| rule.topic.as_ref());
         let topic = expand(own.unwrap_or(&kafka.topic), &name.database, &name.table);
-        if topics.len() < TOPICS_MAX && !topics.contains(&topic) {
+        if known.insert(topic.clone()) {
             topics.push(topic);
         }
     }
@@ -88,6 +92,14 @@ fn topics(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Ve
 /// Topics that are asked about: of more, the first, so that a check of ten thousand tables ends soon.
 #[cfg(feature = "kafka")]
 const TOPICS_MAX: usize = 200;
+
+/// The topics to ask about, and what is to be said of the others, where there are any.
+#[cfg(feature = "kafka")]
+fn asked_about(mut topics: Vec<String>) -> (Vec<String>, Option<Item>) {
+    let others = topics.split_off(topics.len().min(TOPICS_MAX)).len();
+    let said = || format!("{others} more topics were not asked about: a check asks about the first {TOPICS_MAX}");
+    (topics, (others > 0).then(|| Item::pass("kafka.topic", said())))
+}
 
 #[cfg(feature = "kafka")]
 fn topic_items(kafka: &KafkaConfig, facts: &[TopicFacts]) -> Vec<Item> {
@@ -170,6 +182,17 @@ mod tests {
         assert_eq!(level(TopicFacts { batch_bytes_max: Some(1_048_588), ..good.clone() }), Level::Warn);
         assert_eq!(level(TopicFacts { compacted: Some(true), ..good }), Level::Fail);
         assert_eq!(topic_items(kafka, &[])[0].level, Level::Pass);
+    }
+
+    #[test]
+    fn topics_beyond_those_asked_about_are_counted() {
+        let topics = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+        let (asked, item) = asked_about(topics(TOPICS_MAX));
+        assert_eq!((asked.len(), item), (TOPICS_MAX, None));
+        let (asked, item) = asked_about(topics(TOPICS_MAX + 3));
+        assert_eq!(asked.len(), TOPICS_MAX);
+        let item = item.expect("it says so");
+        assert!(item.level == Level::Pass && item.finding.starts_with("3 more topics"), "{item:?}");
     }
 
     #[tokio::test]
