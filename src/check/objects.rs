@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
 use super::Item;
 use super::server::Found;
 use super::table::list;
@@ -24,12 +22,12 @@ const SETTINGS: &str = "kafka.settings";
 const FILTER: &str = "filter.syntax";
 const ETL: &str = "etl.syntax";
 
-/// The items of every delivery, and the topics of each that its tables ask for.
+/// The items of every delivery.
 pub(super) fn items(config: &Config, found: &Found) -> Vec<Item> {
     // A table without a plan is told by other items.
     let plans: Vec<Arc<TablePlan>> =
         found.tables.iter().filter_map(|table| TablePlan::of_definition(&table.definition).ok()).collect();
-    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans, &found.version)).collect()
+    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans, found)).collect()
 }
 
 /// The tables of a delivery: the name it delivers them under, and the source's.
@@ -48,13 +46,18 @@ pub(super) fn delivered_names(delivery: &Delivery, tables: &[TableFacts]) -> Vec
         .collect()
 }
 
-fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>], version: &str) -> Vec<Item> {
+fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>], server: &Found) -> Vec<Item> {
     let selection = Selection::of(delivery);
-    let conditions = Conditions::of_delivery(delivery);
-    // The config has compiled it.
-    let script = delivery.transform.compile(TimeZone::UTC).ok().flatten();
-    let session = Session::of(version, TimeZone::UTC);
     let mut found = Outcome::default();
+    let conditions = Conditions::of_delivery(delivery).unwrap_or_else(|error| {
+        found.filters.push(error.to_string());
+        Conditions::default()
+    });
+    let script = delivery.transform.compile(server.zone.clone()).unwrap_or_else(|error| {
+        found.scripts.push(error);
+        None
+    });
+    let session = Session::of(&server.version, server.zone.clone());
     for plan in plans.iter().filter(|plan| selection.wants(&plan.source)) {
         if let Some(condition) = conditions.of(&selection, &plan.source) {
             found.conditions += 1;
@@ -104,7 +107,7 @@ impl Outcome {
 
     fn items(self, idle: Vec<String>, has_script: bool) -> Vec<Item> {
         let mut items = Vec::new();
-        if self.conditions > 0 {
+        if self.conditions > 0 || !self.filters.is_empty() {
             items.push(match self.filters.is_empty() {
                 true => Item::pass(FILTER, format!("the conditions of {} tables compile", self.conditions)),
                 false => Item::fail(
@@ -114,7 +117,7 @@ impl Outcome {
                 ),
             });
         }
-        if has_script {
+        if has_script || !self.scripts.is_empty() {
             items.push(match self.scripts.is_empty() {
                 true => Item::pass(ETL, "the script fits every table"),
                 false => Item::fail(
@@ -184,6 +187,8 @@ fn idle_rules(delivery: &Delivery, plans: &[Arc<TablePlan>]) -> Vec<String> {
 mod tests {
     use std::path::Path;
 
+    use jiff::tz::TimeZone;
+
     use super::*;
     use crate::check::Level;
     use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
@@ -217,12 +222,16 @@ mod tests {
 
     /// The items that do not pass, as `id level`, and all that was found.
     fn wrong(delivery: &str) -> (Vec<String>, String) {
+        wrong_in(TimeZone::UTC, delivery)
+    }
+
+    fn wrong_in(zone: TimeZone, delivery: &str) -> (Vec<String>, String) {
         let text = format!(
             "[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"d\"\nkafka = {{ brokers = \"k\" }}\n{delivery}\n"
         );
         let config = Config::parse(&text, Path::new("t"), &|_| None).expect("valid");
         let tables = vec![table("orders"), table("Orders"), table("items")];
-        let items = items(&config, &Found { version: "9.7.0".into(), tables });
+        let items = items(&config, &Found { version: "9.7.0".into(), zone, tables });
         assert!(items.iter().all(|item| item.subject == "d"), "{items:?}");
         let wrong = || items.iter().filter(|item| item.level != Level::Pass);
         let found = wrong().map(|item| format!("{}; ", item.finding)).collect();
@@ -274,6 +283,15 @@ mod tests {
         let (items, found) = wrong("etl = \"e_drop_fields(`id`)\"\ntables = [\"shop.items\"]");
         assert_eq!(items, ["etl.syntax fail"]);
         assert!(found.contains("shop.items") && found.contains("id"), "{found}");
+    }
+
+    #[test]
+    fn conditions_are_judged_in_the_zone_that_they_will_be_asked_in() {
+        let condition = "filter = \"UNIX_TIMESTAMP('2026-01-01') < v\"\ntables = [\"shop.items\"]";
+        assert_eq!(wrong(condition).0, [] as [&str; 0]);
+        let (items, found) = wrong_in(TimeZone::get("Europe/Berlin").expect("a zone"), condition);
+        assert_eq!(items, ["filter.syntax fail"]);
+        assert!(found.contains("zone"), "{found}");
     }
 
     #[test]

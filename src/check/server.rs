@@ -1,10 +1,12 @@
 //! Asks the source once, for `source.*`, `binlog.*`, `table.*`, `objects.exist` and `time.zone`.
 
+use jiff::tz::TimeZone;
+
 use super::{Item, binlog, source, table};
 use crate::capture::facts::TableFacts;
 use crate::capture::source::{ResumeError, Session};
 use crate::capture::stream::{ConnectOptions, StreamError};
-use crate::config::Source;
+use crate::config::{Source, parse_zone};
 use crate::failure::{Class, Failure};
 use crate::log::Checkpoint;
 
@@ -33,6 +35,8 @@ pub struct Asked {
 pub struct Found {
     /// Its version, as it prints it.
     pub version: String,
+    /// Zone in which TIMESTAMP columns are shown, as far as it is certain.
+    pub zone: TimeZone,
     /// The selected tables.
     pub tables: Vec<TableFacts>,
 }
@@ -116,7 +120,8 @@ async fn ask_one(
         Some(Err(error)) if error.is_of_one_server() => Some(error.class()),
         _ => None,
     };
-    Ok(Answer { items, found: Found { version: facts.version.clone(), tables }, refused })
+    let zone = parse_zone(&config.timestamp_zone).unwrap_or_else(|| facts.time_zone().0);
+    Ok(Answer { items, found: Found { version: facts.version.clone(), zone, tables }, refused })
 }
 
 async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts>, StreamError> {

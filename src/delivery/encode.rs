@@ -20,7 +20,7 @@ use crate::change::schema::TableName;
 use crate::change::{DdlChange, RowsChange, TxBoundary, ddl};
 use crate::config::Delivery;
 use crate::etl::Script;
-use crate::filter::{FilterImages, Parsed};
+use crate::filter::{FilterError, FilterImages, Parsed};
 use crate::format::FormatOptions;
 use crate::format::registry::{Registry, RegistryError};
 use crate::metrics::DeliveryMetrics;
@@ -67,14 +67,17 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// As the config says, which has checked them.
-    pub fn of_delivery(delivery: &Delivery) -> Self {
-        let parse = |text: &String| Parsed::parse(text).ok();
-        Self {
-            all: delivery.transform.filter.as_ref().and_then(parse),
-            of_rules: delivery.objects.rules.iter().map(|rule| rule.filter.as_ref().and_then(parse)).collect(),
+    /// As the config says.
+    ///
+    /// # Errors
+    /// A condition is not one of the language; the config refuses it too.
+    pub fn of_delivery(delivery: &Delivery) -> Result<Self, FilterError> {
+        let parse = |text: &Option<String>| text.as_deref().map(Parsed::parse).transpose();
+        Ok(Self {
+            all: parse(&delivery.transform.filter)?,
+            of_rules: delivery.objects.rules.iter().map(|rule| parse(&rule.filter)).collect::<Result<_, _>>()?,
             images: delivery.transform.filter_images,
-        }
+        })
     }
 
     /// The condition of a table.
@@ -313,7 +316,7 @@ impl Run<'_> {
 
     fn write_rows(&mut self, rows: &RowsChange<'_>) -> Result<(), RowsFault> {
         let Self { job, bench: Bench { stages, records }, out, places, .. } = self;
-        let mut shared = Shared::of_rows(rows);
+        let mut shared = Shared::new(rows.seq, rows.tx, rows.place);
         if job.format.rows_per_record() > 1
             && let Some(plan) = stages.unchanged(job, rows)?
         {
@@ -345,7 +348,7 @@ impl Run<'_> {
             Ok(parsed) => parsed.items,
             Err(unparsed) => vec![unparsed.item],
         };
-        let mut shared = Shared::of_statement(change);
+        let mut shared = Shared::new(change.seq, change.tx, change.place);
         for (row, item) in (0..).zip(&items) {
             let Some(as_told) = self.job.selection.statement(item) else { continue };
             let table = TableName::new(item.database.as_str(), item.table.as_str());

@@ -4,6 +4,7 @@ use relay_store::{CursorError, Gap, GapReason, ReadError, Seq};
 use thiserror::Error;
 
 use crate::failure::{Class, Failure};
+use crate::filter::FilterError;
 use crate::format::registry::RegistryError;
 use crate::sink::SinkError;
 
@@ -70,6 +71,9 @@ pub enum DeliveryError {
     /// The schema registry gave no id.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// One of its conditions does not parse.
+    #[error("filter: {0}")]
+    Filter(#[from] FilterError),
     /// Its script does not compile.
     #[error("etl: {0}")]
     Script(String),
@@ -112,6 +116,7 @@ impl Failure for DeliveryError {
             | Self::Gap { .. }
             | Self::Decode { .. }
             | Self::Panic { .. }
+            | Self::Filter(_)
             | Self::Script(_)
             | Self::Start { .. } => Class::Definite,
         }
@@ -129,6 +134,7 @@ impl Failure for DeliveryError {
             Self::Decode { .. } | Self::Panic { .. } => {
                 Some("report it with relay-dump's output of that entry; the log keeps it".to_owned())
             }
+            Self::Filter(_) => Some("correct the condition, then reload the config".to_owned()),
             Self::Script(_) => Some("correct the script, then reload the config".to_owned()),
             Self::Start { .. } => Some("correct start in the delivery's config".to_owned()),
             _ => None,

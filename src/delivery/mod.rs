@@ -96,7 +96,7 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
     let selection = Selection::of(&context.config);
     let job = Arc::new(Job {
         selection,
-        conditions: Conditions::of_delivery(&context.config),
+        conditions: Conditions::of_delivery(&context.config)?,
         script: context.config.transform.compile(context.zone.clone()).map_err(DeliveryError::Script)?,
         script_sees_statements: context.config.transform.etl_ddl,
         zone: context.zone.clone(),

@@ -10,7 +10,7 @@ use super::{Job, RowsFault};
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
-use crate::change::{DdlChange, Op, RowChange, RowsChange, TxBoundary};
+use crate::change::{DdlChange, EventPlace, Op, RowChange, RowsChange, TxBoundary, TxInfo};
 use crate::delivery::outlet::{Gone, Outlet};
 use crate::delivery::route::Route;
 use crate::format::canal_json::{CanalOptions, DdlTarget};
@@ -48,37 +48,13 @@ pub(super) struct Shared<'s> {
 }
 
 impl<'s> Shared<'s> {
-    pub(super) fn of_rows(rows: &'s RowsChange<'_>) -> Self {
+    pub(super) fn new(seq: Seq, tx: &'s TxInfo, place: EventPlace) -> Self {
         Self {
-            seq: rows.seq,
-            gtid: &rows.tx.gtid,
-            file: &rows.tx.file,
-            position: rows.place.position,
-            timestamp_ms: i64::from(rows.place.timestamp) * 1000,
-            now_ms: u64::try_from(now_ms()).unwrap_or(0),
-            event: None,
-        }
-    }
-
-    fn of_boundary(boundary: &'s TxBoundary<'_>) -> Self {
-        Self {
-            seq: boundary.seq,
-            gtid: &boundary.tx.gtid,
-            file: &boundary.tx.file,
-            position: boundary.place.position,
-            timestamp_ms: i64::from(boundary.place.timestamp) * 1000,
-            now_ms: u64::try_from(now_ms()).unwrap_or(0),
-            event: None,
-        }
-    }
-
-    pub(super) fn of_statement(change: &'s DdlChange<'_>) -> Self {
-        Self {
-            seq: change.seq,
-            gtid: &change.tx.gtid,
-            file: &change.tx.file,
-            position: change.place.position,
-            timestamp_ms: i64::from(change.place.timestamp) * 1000,
+            seq,
+            gtid: &tx.gtid,
+            file: &tx.file,
+            position: place.position,
+            timestamp_ms: i64::from(place.timestamp) * 1000,
             now_ms: u64::try_from(now_ms()).unwrap_or(0),
             event: None,
         }
@@ -251,13 +227,14 @@ impl Records {
     ) -> Result<bool, RowsFault> {
         let source = TableName::new(item.database.as_str(), item.table.as_str());
         let rule = job.selection.objects.rule(&source.database, &source.table);
-        let Some((origin, hash)) = job.routing.with(rule).of_ddl(&source, as_told) else { return Ok(false) };
+        let routing = job.routing.with(rule);
+        let Some((origin, hash)) = routing.of_ddl(&source, as_told) else { return Ok(false) };
         let destination = origin.destination.clone();
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
         let target = DdlTarget { database: &as_told.database, table: &as_told.table, kind: item.kind.name() };
         let start = batch.bytes.len();
-        let keyed = job.routing.has_keys() && self.writer.write_ddl_key(change, target, &mut batch.bytes);
+        let keyed = routing.has_keys() && self.writer.write_ddl_key(change, target, &mut batch.bytes);
         let key = keyed.then(|| batch.span_from(start));
         let start = batch.bytes.len();
         frame(job, &destination, &mut batch.bytes)?;
@@ -279,7 +256,7 @@ impl Records {
     ) -> Result<(), RowsFault> {
         let Some(topic) = job.format.boundary_topic() else { return Ok(()) };
         let origin = Origin { table: String::new(), destination: topic.to_owned(), partitions: None };
-        let mut shared = Shared::of_boundary(boundary);
+        let mut shared = Shared::new(boundary.seq, boundary.tx, boundary.place);
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
         let start = batch.bytes.len();

@@ -98,7 +98,7 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
     let metrics = Metrics::new("t", "").delivery("c");
     let job = Job {
         selection: Selection::of(&config),
-        conditions: Conditions::of_delivery(&config),
+        conditions: Conditions::of_delivery(&config).expect("conditions"),
         script: config.transform.compile(TimeZone::UTC).expect("checked"),
         script_sees_statements: config.transform.etl_ddl,
         zone: TimeZone::UTC,
