@@ -24,7 +24,7 @@ fn options(database: &Database) -> ConnectOptions {
         user: "relay".into(),
         password: Secret::new("relay"),
         tls: Tls { mode: TlsMode::Disabled, ca_file: None, cert_file: None, key_file: None },
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(30),
     }
 }
 
@@ -119,7 +119,7 @@ fn a_server_that_hangs_is_noticed_and_one_that_stops_is_followed_again_after_its
             let begun = Instant::now();
             let error = end_of(&mut stream).await;
             signal(&servers, &database, "CONT");
-            assert!(begun.elapsed() < Duration::from_secs(4), "{name}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
             error
         });
         assert!(matches!(hung, StreamError::Silent(_)), "{name}: {hung}");

@@ -23,7 +23,7 @@ fn options(database: &Database) -> ConnectOptions {
         user: "relay".into(),
         password: Secret::new("relay"),
         tls: Tls { mode: TlsMode::Disabled, ca_file: None, cert_file: None, key_file: None },
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(30),
     }
 }
 

@@ -24,7 +24,7 @@ fn options(database: &Database, user: &str) -> ConnectOptions {
         user: user.into(),
         password: Secret::new(if user == "root" { "" } else { "relay" }),
         tls: Tls { mode: TlsMode::Disabled, ca_file: None, cert_file: None, key_file: None },
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(30),
     }
 }
 
@@ -268,7 +268,8 @@ fn a_position_that_is_no_position_of_this_server_is_refused_by_its_kind() {
                 DumpFrom::MySqlGtid(format!("{uuid}:1-99999999").parse().unwrap())
             }
         };
-        let beyond = position + (1 << 20);
+        // Further than the others who write to this server get.
+        let beyond = position + (1 << 30);
         for (from, expected) in [
             (here("mysql-bin.999999", 4), Refusal::FileMissing),
             (here(file, beyond), Refusal::PositionBeyondFile),
@@ -280,9 +281,9 @@ fn a_position_that_is_no_position_of_this_server_is_refused_by_its_kind() {
             let error = run(async {
                 let mut dumping = DumpOptions::new(server_id());
                 dumping.heartbeat = Duration::from_millis(200);
-                dumping.steady_patience = Duration::from_secs(5);
+                dumping.steady_patience = Duration::from_secs(30);
                 let mut stream = dump(&database, &from, &dumping).await;
-                tokio::time::timeout(Duration::from_secs(10), end_of(&mut stream)).await
+                tokio::time::timeout(Duration::from_secs(60), end_of(&mut stream)).await
             });
             let error = error.unwrap_or_else(|_| panic!("{what}: the server took it"));
             assert_eq!(error.refusal(), Some(expected), "{what}: {error}");

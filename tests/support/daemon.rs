@@ -176,8 +176,11 @@ file = {{ path = "{lines}" }}
     /// Waits for the process to end by itself.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
-        wait_until("the daemon ends", Duration::from_secs(90), || child.try_wait().expect("a child"))
+        let child = self.child.as_mut().expect("it runs");
+        let status = wait_until("the daemon ends", Duration::from_secs(90), || child.try_wait().expect("a child"));
+        // Only now: one that does not end is killed with the test.
+        self.child = None;
+        status
     }
 
     /// All it printed, over all its starts.

@@ -62,8 +62,11 @@ pub fn console_consume(servers: &super::servers::Servers, topic: &str, count: us
     String::from_utf8(done.stdout).expect("our records are UTF-8").lines().map(String::from).collect()
 }
 
-/// All records of a topic up to its end as it is now, in order within each partition: also those of transactions that
-/// were aborted, or are open.
+/// How long `kcat` may read, in seconds.
+const KCAT_PATIENCE: &str = "300";
+
+/// All records of a topic, in order within each partition: also those of transactions that were aborted, or are open. It
+/// ends once it has been at the end of each partition, which may never be while somebody writes to all of them.
 pub fn consume(brokers: &str, topic: &str) -> Vec<Record> {
     consume_as("read_uncommitted", brokers, topic)
 }
@@ -76,12 +79,13 @@ pub fn consume_committed(brokers: &str, topic: &str) -> Vec<Record> {
 fn consume_as(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
     // Unit separators cannot stand in compact JSON, in our keys or in our headers.
     let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%s\x1e";
-    let done = Command::new("kcat")
+    let done = Command::new("timeout")
+        .args(["--signal=KILL", KCAT_PATIENCE, "kcat"])
         .args(["-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-f", format])
         .args(["-X", &format!("isolation.level={isolation}")])
         .output()
         .expect("kcat runs");
-    assert!(done.status.success(), "kcat {topic}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "kcat {topic}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr));
     let text = String::from_utf8(done.stdout).expect("our records are UTF-8");
     text.split_terminator('\x1e')
         .map(|line| {

@@ -339,7 +339,8 @@ fn transactions_larger_than_max_records_are_split_and_no_others() {
     }
     daemon.fail_at("");
     daemon.start();
-    wait_until("some more", PATIENCE, || (lab.seen().len() > 3000).then_some(()));
+    let before = acked(&daemon);
+    wait_until("some more", PATIENCE, || (acked(&daemon) > before + 500).then_some(()));
     let committed = workload.end();
     lab.wait_delivered(&daemon, &committed);
     lab.assert_once(&committed);
