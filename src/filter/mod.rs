@@ -115,6 +115,11 @@ impl Filter {
     /// # Errors
     /// As [`Filter::judge`].
     pub fn evaluate(&self, image: RowImage<'_>, fallback: Option<RowImage<'_>>) -> Result<Option<bool>, EvalError> {
+        if let [at] = self.slots[..]
+            && image.present().is_full()
+        {
+            return self.evaluate_one(at, image);
+        }
         if self.slots.len() <= CELLS {
             let mut cells = [const { None }; CELLS];
             self.evaluate_into(&mut cells[..self.slots.len()], image, fallback)
@@ -135,6 +140,19 @@ impl Filter {
         self.read(cells, image)?;
         let row = Row { cells, columns: &self.columns, zone: &self.zone };
         row.truth(&self.root)
+    }
+
+    /// The same for a condition on one column, as most are.
+    #[inline]
+    fn evaluate_one(&self, at: usize, image: RowImage<'_>) -> Result<Option<bool>, EvalError> {
+        for cell in image.cells() {
+            let cell = cell?;
+            if cell.index == at {
+                let row = Row { cells: &[Some(cell)], columns: &self.columns, zone: &self.zone };
+                return row.truth(&self.root);
+            }
+        }
+        Err(EvalError::Absent { column: self.columns[0].name.to_string() })
     }
 
     /// Takes the cells that are needed and goes no further than the last of them.

@@ -11,9 +11,9 @@ use jiff::tz::TimeZone;
 use super::decimal::Decimal;
 use super::error::EvalError;
 use super::moment::{Moment, local, seconds_of};
-use super::program::{DatePart, Datum, EpochRule, How, Node};
+use super::program::{DatePart, Datum, EpochRule, How, Node, Reading};
 use super::syntax::Comparison;
-use crate::binlog::Cell;
+use crate::binlog::{Cell, Value};
 use crate::change::schema::Column;
 use number::{to_decimal, to_double};
 
@@ -56,6 +56,11 @@ impl<'r> Row<'r> {
             Node::Not(inner) => self.truth(inner)?.map(|known| !known),
             Node::IsNull(value) => Some(matches!(self.eval(value)?, Datum::Null)),
             Node::Compare { op, how, left, right } => {
+                if let (How::Int, Node::Constant(Datum::Int(constant))) = (how, &**right)
+                    && let Some(order) = self.int_order(left, *constant)?
+                {
+                    return Ok(Some(holds(*op, order)));
+                }
                 let (left, right) = (self.eval(left)?, self.eval(right)?);
                 judged(*op, compare(how, &left, &right), &left, &right)
             }
@@ -181,6 +186,18 @@ impl<'r> Row<'r> {
         })
     }
 
+    /// The order of a column of whole numbers and a constant; none for NULL, and for what is no such column.
+    #[inline]
+    fn int_order(&self, node: &Node, constant: i128) -> Result<Option<Ordering>, EvalError> {
+        let Node::Column { slot, reading: Reading::Value } = node else { return Ok(None) };
+        let Some(cell) = &self.cells[*slot] else { return Ok(None) };
+        Ok(match cell.value()? {
+            Value::Int(number) => Some(i128::from(number).cmp(&constant)),
+            Value::UInt(number) => Some(i128::from(number).cmp(&constant)),
+            _ => None,
+        })
+    }
+
     fn moment_of_seconds(&self, last: i64, value: &Datum<'_>) -> Datum<'r> {
         let (whole, micros) = match value {
             Datum::Int(whole) => (Some(*whole), 0),
@@ -225,14 +242,18 @@ fn judged(op: Comparison, order: Option<Ordering>, left: &Datum<'_>, right: &Dat
         let nulls = matches!(left, Datum::Null) && matches!(right, Datum::Null);
         return Some(nulls || order == Some(Ordering::Equal));
     }
-    order.map(|order| match op {
+    order.map(|order| holds(op, order))
+}
+
+fn holds(op: Comparison, order: Ordering) -> bool {
+    match op {
         Comparison::Equal | Comparison::NullSafeEqual => order.is_eq(),
         Comparison::NotEqual => order.is_ne(),
         Comparison::Less => order.is_lt(),
         Comparison::LessOrEqual => order.is_le(),
         Comparison::Greater => order.is_gt(),
         Comparison::GreaterOrEqual => order.is_ge(),
-    })
+    }
 }
 
 /// The order of two values; none when one is NULL.
