@@ -7,6 +7,7 @@
 //! | Canal JSON | Flink's `canal-json` |
 //! | Debezium JSON, without and with schemas | Flink's `debezium-json` |
 //! | Maxwell JSON | Flink's `maxwell-json` |
+//! | DTS Avro | `fastavro` with the published schema |
 //! | Shareplex JSON | none exists: a JSON parser, and this test's own reading of the document that describes it |
 //!
 //! Kafka's own console consumer and confluent-kafka read a topic each (`read_committed`) and see what `kcat` sees.
@@ -25,6 +26,7 @@
 //! | maxwell-json | a JSON `null` is read as NULL | compared as NULL |
 //! | maxwell-json | a document's text: nested JSON is spelled anew | compared as a document |
 
+mod avro;
 mod changelog;
 mod format;
 mod shown;
@@ -127,7 +129,7 @@ listen = "{{admin}}"
     /// What a format's topics hold: rows, and statements.
     fn records(&self, format: Format) -> (Vec<Record>, Vec<Record>) {
         let brokers = self.servers.brokers();
-        let consume = |topic: &str| consume(brokers, topic);
+        let consume = |topic: &str| format.consume(brokers, topic);
         (consume(&topic(&self.database, format)), consume(&ddl_topic(&self.database, format)))
     }
 

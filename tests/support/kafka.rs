@@ -68,17 +68,26 @@ const KCAT_PATIENCE: &str = "300";
 /// All records of a topic, in order within each partition: also those of transactions that were aborted, or are open. It
 /// ends once it has been at the end of each partition, which may never be while somebody writes to all of them.
 pub fn consume(brokers: &str, topic: &str) -> Vec<Record> {
-    consume_as("read_uncommitted", brokers, topic)
+    consume_text("read_uncommitted", brokers, topic)
 }
 
 /// The same, of committed transactions only: up to the first open one in each partition.
 pub fn consume_committed(brokers: &str, topic: &str) -> Vec<Record> {
-    consume_as("read_committed", brokers, topic)
+    consume_text("read_committed", brokers, topic)
 }
 
-fn consume_as(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
+fn consume_text(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
+    consume_as(isolation, brokers, topic, |value| String::from_utf8(value.to_vec()).expect("our records are UTF-8"))
+}
+
+/// As [`consume`], for values that are no text: they are given in hex.
+pub fn consume_hex(brokers: &str, topic: &str) -> Vec<Record> {
+    consume_as("read_uncommitted", brokers, topic, |value| value.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn consume_as(isolation: &str, brokers: &str, topic: &str, shown: impl Fn(&[u8]) -> String) -> Vec<Record> {
     // Unit separators cannot stand in compact JSON, in our keys or in our headers.
-    let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%s\x1e";
+    let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%S\x1f%s\x1e";
     let done = Command::new("timeout")
         .args(["--signal=KILL", KCAT_PATIENCE, "kcat"])
         .args(["-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-f", format])
@@ -86,24 +95,32 @@ fn consume_as(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
         .output()
         .expect("kcat runs");
     assert!(done.status.success(), "kcat {topic}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr));
-    let text = String::from_utf8(done.stdout).expect("our records are UTF-8");
-    text.split_terminator('\x1e')
-        .map(|line| {
-            let mut parts = line.splitn(6, '\x1f');
-            let mut next = || parts.next().unwrap_or_else(|| panic!("kcat printed {line:?}"));
-            let (partition, offset, timestamp, key, headers) = (next(), next(), next(), next(), next());
-            Record {
-                partition: partition.parse().expect("a partition"),
-                offset: offset.parse().expect("an offset"),
-                timestamp_ms: timestamp.parse().expect("a timestamp"),
-                key: key.to_owned(),
-                headers: headers
-                    .split(',')
-                    .filter_map(|h| h.split_once('='))
-                    .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                    .collect(),
-                value: next().to_owned(),
-            }
-        })
-        .collect()
+    let mut rest = &done.stdout[..];
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let mut next = || {
+            let end = rest.iter().position(|byte| *byte == 0x1f).expect("kcat ends its fields");
+            let field = std::str::from_utf8(&rest[..end]).expect("our keys and headers are UTF-8");
+            rest = &rest[end + 1..];
+            field
+        };
+        let (partition, offset, timestamp, key, headers, length) = (next(), next(), next(), next(), next(), next());
+        // A null has a length of -1.
+        let length = length.parse::<i64>().expect("a length").max(0).unsigned_abs() as usize;
+        records.push(Record {
+            partition: partition.parse().expect("a partition"),
+            offset: offset.parse().expect("an offset"),
+            timestamp_ms: timestamp.parse().expect("a timestamp"),
+            key: key.to_owned(),
+            headers: headers
+                .split(',')
+                .filter_map(|h| h.split_once('='))
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+            value: shown(&rest[..length]),
+        });
+        assert_eq!(rest[length], 0x1e, "kcat ends its records");
+        rest = &rest[length + 1..];
+    }
+    records
 }

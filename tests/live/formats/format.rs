@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::changelog::{Change, Kind, Row};
-use super::text;
-use crate::support::kafka::Record;
+use super::{avro, text};
+use crate::support::kafka::{Record, consume, consume_hex};
 use crate::support::readers::{FlinkJob, FlinkRow, flink_each};
 
 /// A format under test.
@@ -17,6 +17,7 @@ pub enum Format {
     DebeziumWithSchemas,
     Maxwell,
     Shareplex,
+    DtsAvro,
 }
 
 /// A table through all its names, and the columns that it ever had, with the types that the reader has for them.
@@ -51,6 +52,7 @@ impl Format {
             Self::DebeziumWithSchemas => "debezium_schemas",
             Self::Maxwell => "maxwell",
             Self::Shareplex => "shareplex",
+            Self::DtsAvro => "dts_avro",
         }
     }
 
@@ -62,6 +64,7 @@ impl Format {
             Self::DebeziumWithSchemas => "format = \"debezium-json\"\ndecimal = \"string\"\nschema = true",
             Self::Maxwell => "format = \"maxwell-json\"",
             Self::Shareplex => "format = \"shareplex-json\"",
+            Self::DtsAvro => "format = \"dts-avro\"",
         }
     }
 
@@ -70,18 +73,26 @@ impl Format {
         matches!(self, Self::Debezium | Self::DebeziumWithSchemas)
     }
 
+    /// The records of a topic; Avro's values are in hex.
+    pub fn consume(self, brokers: &str, topic: &str) -> Vec<Record> {
+        if self == Self::DtsAvro { consume_hex(brokers, topic) } else { consume(brokers, topic) }
+    }
+
     fn flink(self) -> Option<(&'static str, &'static [(&'static str, &'static str)])> {
         match self {
             Self::Canal => Some(("canal-json", &[])),
             Self::Debezium => Some(("debezium-json", &[])),
             Self::DebeziumWithSchemas => Some(("debezium-json", &[("schema-include", "true")])),
             Self::Maxwell => Some(("maxwell-json", &[])),
-            Self::Shareplex => None,
+            Self::Shareplex | Self::DtsAvro => None,
         }
     }
 
     /// What its reader makes of the records of each table; an empty value is a tombstone.
     pub fn read(self, tables: &[(Columns, Vec<&Record>)]) -> Vec<Vec<Result<Vec<Change>, String>>> {
+        if self == Self::DtsAvro {
+            return avro::read(tables).into_iter().map(|table| table.into_iter().map(Ok).collect()).collect();
+        }
         let Some((format, options)) = self.flink() else {
             let read = |record: &&Record| Ok(shareplex(&record.value));
             return tables.iter().map(|(_, records)| records.iter().map(read).collect()).collect();
@@ -103,7 +114,10 @@ impl Format {
 
     /// What the records of statements say.
     pub fn statements(self, records: &[&Record]) -> Vec<String> {
-        records.iter().map(|record| self.statement(record)).collect()
+        match self {
+            Self::DtsAvro => avro::statements(records),
+            _ => records.iter().map(|record| self.statement(record)).collect(),
+        }
     }
 
     fn statement(self, record: &Record) -> String {
@@ -117,7 +131,7 @@ impl Format {
                 let table = text(&message, "/meta/table").rsplit('.').next().unwrap_or_default();
                 format!("TRUNCATE TABLE `{table}`")
             }
-            Self::Shareplex => text(&message, "/data/sql").to_owned(),
+            Self::Shareplex | Self::DtsAvro => text(&message, "/data/sql").to_owned(),
         }
     }
 }

@@ -38,6 +38,8 @@ enum Comparison {
     Wkb,
     /// 32-bit floats instead of their bytes.
     Floats,
+    /// The same 32-bit float, whatever its digits.
+    Float,
 }
 
 use Comparison::*;
@@ -56,6 +58,9 @@ pub fn shown(format: Format, kind: &Kind, flavour: Flavour) -> Shown<'_> {
     let look = |flink, source, comparison| Shown { kind, flink, source, comparison };
     if format == Format::Shareplex {
         return look("", None, Kind);
+    }
+    if format == Format::DtsAvro {
+        return avro(kind, flavour);
     }
     let debezium = format.is_debezium();
     let maxwell = format == Format::Maxwell;
@@ -109,6 +114,36 @@ pub fn shown(format: Format, kind: &Kind, flavour: Flavour) -> Shown<'_> {
     }
 }
 
+/// How a column of this kind reads through DTS Avro, as [`super::avro`] shows its values.
+fn avro(kind: &Kind, flavour: Flavour) -> Shown<'_> {
+    let look = |source| Shown { kind, flink: "", source: Some(source), comparison: Text };
+    let own = |comparison| Shown { kind, flink: "", source: None, comparison };
+    match kind.declared.split([' ', '(']).next().unwrap_or_default() {
+        "FLOAT" => own(Float),
+        "YEAR" => look("CONCAT(`%` + 0, ',_,_,_,_,_,_')"),
+        "DATE" => look("CONCAT(YEAR(`%`), ',', MONTH(`%`), ',', DAY(`%`), ',_,_,_,_')"),
+        "TIME" => look(
+            "IF(LEFT(CAST(`%` AS CHAR), 1) = '-', \
+            CONCAT('_,_,_,', -HOUR(`%`), ',', -MINUTE(`%`), ',', -SECOND(`%`), ',', -MICROSECOND(`%`)), \
+            CONCAT('_,_,_,', HOUR(`%`), ',', MINUTE(`%`), ',', SECOND(`%`), ',', MICROSECOND(`%`)))",
+        ),
+        "DATETIME" => look(
+            "CONCAT(YEAR(`%`), ',', MONTH(`%`), ',', DAY(`%`), ',', \
+            HOUR(`%`), ',', MINUTE(`%`), ',', SECOND(`%`), ',', MICROSECOND(`%`))",
+        ),
+        "TIMESTAMP" => look("CONCAT(FLOOR(UNIX_TIMESTAMP(`%`)), '.', LPAD(MICROSECOND(`%`), 6, '0'))"),
+        "CHAR" | "VARCHAR" | "TEXT" | "LONGTEXT" => look("CONCAT(CHARSET(`%`), ':', LOWER(HEX(`%`)))"),
+        // MariaDB's JSON is a LONGTEXT.
+        "JSON" if flavour == Flavour::MariaDb => look("CONCAT(CHARSET(`%`), ':', LOWER(HEX(`%`)))"),
+        "INET6" | "UUID" => look("CONCAT('utf8mb4:', LOWER(HEX(CAST(`%` AS CHAR))))"),
+        "BINARY" | "VARBINARY" => look("CONCAT('BINARY:', LOWER(HEX(`%`)))"),
+        "TINYBLOB" | "BLOB" | "VECTOR" => look("CONCAT('BLOB:', LOWER(HEX(`%`)))"),
+        // Without the SRID.
+        "POINT" => look("CONCAT('WKB:', LOWER(HEX(ST_AsBinary(`%`))))"),
+        _ => own(Kind),
+    }
+}
+
 impl Shown<'_> {
     /// The expression whose text is compared.
     pub fn select(&self, name: &str) -> String {
@@ -128,6 +163,10 @@ impl Shown<'_> {
             (Kind, Some(read)) => self.kind.same(Some(source), Some(read)),
             (Text, Some(read)) => text() == read,
             (Base64(from), Some(read)) => source.get(from..).is_some_and(|bytes| base64(bytes) == read),
+            (Float, Some(read)) => {
+                let float = |text: &str| text.parse::<f64>().ok().map(|number| number as f32);
+                float(&text()).is_some() && float(&text()) == float(read)
+            }
             (Number, Some(read)) => digits(&text()) == digits(read),
             (Moment, Some(read)) => moment(&text()) == moment(read),
             (Document, Some(read)) => match serde_json::from_str(&text()) {
