@@ -64,6 +64,27 @@ pub fn shared(names: &[&str]) -> Servers {
     Servers { dir: None, env: environment(None) }
 }
 
+/// A program that `ops/services` fetches; none where it cannot be had, which is said on standard error.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let variable = match name {
+        "gh-ost" => "GH_OST",
+        "pt-online-schema-change" => "PT_OSC",
+        _ => panic!("ops/services has no tool {name}"),
+    };
+    let mut command = Command::new(root().join("ops/services"));
+    let done = command.args(["up", name]).current_dir(root()).output().expect("ops/services runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    match done.status.code() {
+        Some(0) => environment(None).get(variable).map(PathBuf::from),
+        // Its own code for what this machine cannot have.
+        Some(3) => {
+            eprintln!("{said}");
+            None
+        }
+        _ => panic!("ops/services up {name}: {}\n{said}", done.status),
+    }
+}
+
 /// Servers of the test's own in `target/services-NAME`, which it may stop and kill; started anew.
 pub fn own(name: &str, names: &[&str]) -> Servers {
     let dir = root().join("target").join(format!("services-{name}"));
