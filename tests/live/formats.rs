@@ -40,7 +40,7 @@ use serde_json::Value;
 use crate::pipeline::columns::Flavour;
 use crate::pipeline::workload::Writer;
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{Record, console_consume, consume};
+use crate::support::kafka::{Record, console_consume, newest};
 use crate::support::readers::{confluent_create, confluent_read};
 use crate::support::servers::{Database, Servers, shared};
 use crate::support::sql::Session;
@@ -114,7 +114,7 @@ listen = "{{admin}}"
         Session::open(&self.server).run(&format!("INSERT INTO `{}`.finished VALUES (1, 0)", self.database));
         let first = topic(&self.database, Format::ALL[0]);
         let last = wait_until("the last row arrives", PATIENCE, || {
-            let records = consume(self.servers.brokers(), &first);
+            let records = newest(self.servers.brokers(), &first);
             let last = records.iter().find(|r| r.header("relay.table").is_some_and(|t| t.ends_with(".finished")))?;
             last.header("relay.seq")?.split_once(':')?.0.parse::<u64>().ok()
         });

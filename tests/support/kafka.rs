@@ -76,22 +76,32 @@ pub fn consume_committed(brokers: &str, topic: &str) -> Vec<Record> {
     consume_text("read_committed", brokers, topic)
 }
 
+/// The newest record of each partition, of a topic without transactions: what one waits for is cheaper to find so.
+pub fn newest(brokers: &str, topic: &str) -> Vec<Record> {
+    consume_as(["-o", "-1", "-X", "isolation.level=read_uncommitted"], brokers, topic, text)
+}
+
 fn consume_text(isolation: &str, brokers: &str, topic: &str) -> Vec<Record> {
-    consume_as(isolation, brokers, topic, |value| String::from_utf8(value.to_vec()).expect("our records are UTF-8"))
+    consume_as(["-o", "beginning", "-X", &format!("isolation.level={isolation}")], brokers, topic, text)
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8(value.to_vec()).expect("our records are UTF-8")
 }
 
 /// As [`consume`], for values that are no text: they are given in hex.
 pub fn consume_hex(brokers: &str, topic: &str) -> Vec<Record> {
-    consume_as("read_uncommitted", brokers, topic, |value| value.iter().map(|byte| format!("{byte:02x}")).collect())
+    let all = ["-o", "beginning", "-X", "isolation.level=read_uncommitted"];
+    consume_as(all, brokers, topic, |value| value.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn consume_as(isolation: &str, brokers: &str, topic: &str, shown: impl Fn(&[u8]) -> String) -> Vec<Record> {
+fn consume_as(what: [&str; 4], brokers: &str, topic: &str, shown: impl Fn(&[u8]) -> String) -> Vec<Record> {
     // Unit separators cannot stand in compact JSON, in our keys or in our headers.
     let format = "%p\x1f%o\x1f%T\x1f%k\x1f%h\x1f%S\x1f%s\x1e";
     let done = Command::new("timeout")
         .args(["--signal=KILL", KCAT_PATIENCE, "kcat"])
-        .args(["-C", "-q", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-f", format])
-        .args(["-X", &format!("isolation.level={isolation}")])
+        .args(["-C", "-q", "-b", brokers, "-t", topic, "-e", "-f", format])
+        .args(what)
         .output()
         .expect("kcat runs");
     assert!(done.status.success(), "kcat {topic}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr));

@@ -19,7 +19,7 @@ use replica::Replica;
 use workload::Writer;
 
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{consume, create_topic};
+use crate::support::kafka::{consume, create_topic, newest};
 use crate::support::servers::{Database, Servers, own, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, seed};
@@ -92,7 +92,7 @@ topic = "{topic}"
         session.run(&format!("INSERT INTO `{}`.finished VALUES (1, 0)", self.database));
         let deadline = std::time::Instant::now() + Duration::from_secs(120);
         loop {
-            let records = consume(self.servers.brokers(), &self.topic);
+            let records = newest(self.servers.brokers(), &self.topic);
             if records.iter().any(|r| r.header("relay.table").is_some_and(|t| t.ends_with(".finished"))) {
                 // Partitions end at different times: what was committed before the last row is read with this pass.
                 return consume(self.servers.brokers(), &self.topic);
