@@ -6,17 +6,14 @@ mod event_head;
 mod fragments;
 mod row;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::images::Comparison;
 use super::json::write_string;
+use super::tables::Tables;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use super::window::Window;
-use crate::change::plan::TablePlan;
 use crate::change::{DdlChange, Op, RowChange, RowsChange};
 use event_head::EventHead;
 use fragments::Fragments;
@@ -103,14 +100,9 @@ pub struct CanalJson {
     old: OldColumns,
     snapshot_type: SnapshotType,
     emit_hidden: bool,
-    tables: HashMap<u64, Arc<Fragments>>,
-    /// The table written last: most rows are followed by rows of the same.
-    last: Option<Arc<Fragments>>,
+    tables: Tables<u64, Fragments>,
     head: EventHead,
 }
-
-/// Most tables remembered; all are forgotten when there are more, and rendered again as they come.
-const TABLES_MAX: usize = 8192;
 
 impl CanalJson {
     /// A writer; TIMESTAMP columns are shown in `zone`.
@@ -121,8 +113,7 @@ impl CanalJson {
             old: options.canal_old,
             snapshot_type: options.canal_snapshot_type,
             emit_hidden: options.emit_hidden_row_id,
-            tables: HashMap::new(),
-            last: None,
+            tables: Tables::default(),
             head: EventHead::default(),
         }
     }
@@ -149,9 +140,10 @@ impl CanalJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let fragments = self.fragments(rows.plan);
+        let (emit_hidden, enums) = (self.emit_hidden, self.renderer.enums());
+        let fragments = self.tables.take(rows.plan.id, || Fragments::new(rows.plan, emit_hidden, enums));
         let written = self.write_rows(&fragments, rows, packed, now_ms, out);
-        self.last = Some(fragments);
+        self.tables.give_back(rows.plan.id, fragments);
         if written.is_err() {
             out.truncate(start);
         }
@@ -201,19 +193,6 @@ impl CanalJson {
             (Op::Delete, ..) => b",\"type\":\"DELETE\"}",
         });
         Ok(())
-    }
-
-    /// The table's ready bytes, out of `last` when they were used last.
-    fn fragments(&mut self, plan: &TablePlan) -> Arc<Fragments> {
-        if let Some(last) = self.last.take_if(|last| last.plan == plan.id) {
-            return last;
-        }
-        if self.tables.len() >= TABLES_MAX {
-            self.tables.clear();
-        }
-        let (emit_hidden, enums) = (self.emit_hidden, self.renderer.enums());
-        let made = || Arc::new(Fragments::new(plan, emit_hidden, enums));
-        Arc::clone(self.tables.entry(plan.id).or_insert_with(made))
     }
 
     /// Appends one message for a statement.

@@ -35,6 +35,7 @@ use super::canal_json::DdlTarget;
 use super::images;
 use super::json::{close_object, write_number, write_string};
 use super::key::{KeyColumns, Side};
+use super::tables::{TABLES_MAX, Tables};
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use crate::binlog::Cell;
 use crate::change::plan::TablePlan;
@@ -86,14 +87,9 @@ pub struct DebeziumJson {
     server: String,
     /// The same as a JSON string.
     server_json: Vec<u8>,
-    tables: HashMap<u64, Arc<Fragments>>,
-    /// The table written last: most rows are followed by rows of the same.
-    last: Option<Arc<Fragments>>,
+    tables: Tables<(u64, Connector), Fragments>,
     keys: HashMap<u64, Arc<KeyFragments>>,
 }
-
-/// Most tables remembered; all are forgotten when there are more, and rendered again as they come.
-const TABLES_MAX: usize = 8192;
 
 impl DebeziumJson {
     /// A writer; `task` is the server's name unless the options have one.
@@ -112,8 +108,7 @@ impl DebeziumJson {
             options: options.clone(),
             server,
             server_json,
-            tables: HashMap::new(),
-            last: None,
+            tables: Tables::default(),
             keys: HashMap::new(),
         }
     }
@@ -136,9 +131,12 @@ impl DebeziumJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let fragments = self.fragments(rows.plan, Connector::of(rows.tx));
+        let connector = Connector::of(rows.tx);
+        let fragments = self
+            .tables
+            .take((rows.plan.id, connector), || Fragments::new(rows.plan, connector, &self.options, &self.server));
         let written = self.write_row(&fragments, rows, row, place, now_ms, out);
-        self.last = Some(fragments);
+        self.tables.give_back((rows.plan.id, connector), fragments);
         if written.is_err() {
             out.truncate(start);
         }
@@ -313,22 +311,6 @@ impl DebeziumJson {
         out.extend_from_slice(b"{\"databaseName\":");
         write_string(target.database, out);
         out.extend_from_slice(if self.options.schema { b"}}".as_slice() } else { b"}" });
-    }
-
-    /// The table's ready bytes, out of `last` when they were used last.
-    fn fragments(&mut self, plan: &TablePlan, connector: Connector) -> Arc<Fragments> {
-        if let Some(last) = self.last.take_if(|last| last.plan == plan.id && last.connector == connector) {
-            return last;
-        }
-        if self.tables.len() >= TABLES_MAX {
-            self.tables.clear();
-        }
-        let made = || Arc::new(Fragments::new(plan, connector, &self.options, &self.server));
-        let known = self.tables.entry(plan.id).or_insert_with(made);
-        if known.connector != connector {
-            *known = made();
-        }
-        Arc::clone(known)
     }
 
     fn key_fragments(&mut self, rows: &RowsChange<'_>, columns: &KeyColumns) -> Arc<KeyFragments> {

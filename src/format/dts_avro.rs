@@ -25,16 +25,13 @@ mod shape;
 mod value;
 mod wire;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use relay_store::Seq;
 use serde::{Deserialize, Serialize};
 
+use super::tables::Tables;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use super::window::Window;
-use crate::change::plan::TablePlan;
 use crate::change::{DdlChange, EventPlace, Op, RowChange, RowsChange, TxBoundary, TxInfo};
 use record::{EventHead, Operation, Tags, record_id, write_end, write_source, write_start};
 use shape::Shape;
@@ -106,14 +103,9 @@ pub struct DtsAvro {
     bad_text: u64,
     scratch: Vec<u8>,
     decoded: String,
-    tables: HashMap<u64, Arc<Shape>>,
-    /// The table written last: most rows are followed by rows of the same.
-    last: Option<Arc<Shape>>,
+    tables: Tables<u64, Shape>,
     head: EventHead,
 }
-
-/// Most tables remembered; all are forgotten when there are more, and encoded again as they come.
-const TABLES_MAX: usize = 8192;
 
 impl DtsAvro {
     /// A writer.
@@ -127,8 +119,7 @@ impl DtsAvro {
             bad_text: 0,
             scratch: Vec::new(),
             decoded: String::new(),
-            tables: HashMap::new(),
-            last: None,
+            tables: Tables::default(),
             head: EventHead::default(),
         }
     }
@@ -150,10 +141,10 @@ impl DtsAvro {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let shape = self.shape(rows.plan);
+        let shape = self.tables.take(rows.plan.id, || Shape::new(rows.plan, &self.options));
         self.head.update(&shape, rows, now_ms);
         let written = self.write_row(&shape, rows, row, out);
-        self.last = Some(shape);
+        self.tables.give_back(rows.plan.id, shape);
         if written.is_err() {
             out.truncate(start);
         }
@@ -192,18 +183,6 @@ impl DtsAvro {
         window.put_slice(&self.head.end);
         window.finish();
         Ok(())
-    }
-
-    /// The table's ready bytes, out of `last` when they were used last.
-    fn shape(&mut self, plan: &TablePlan) -> Arc<Shape> {
-        if let Some(last) = self.last.take_if(|last| last.plan == plan.id) {
-            return last;
-        }
-        if self.tables.len() >= TABLES_MAX {
-            self.tables.clear();
-        }
-        let made = || Arc::new(Shape::new(plan, &self.options));
-        Arc::clone(self.tables.entry(plan.id).or_insert_with(made))
     }
 
     /// Appends the record of a statement. `database` is the schema that it acts on, "" for none.

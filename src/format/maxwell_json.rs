@@ -18,9 +18,6 @@
 mod ddl;
 mod value;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +25,7 @@ use super::TxPlace;
 use super::images::{self, Comparison};
 use super::json::{close_object, write_number, write_string};
 use super::position;
+use super::tables::Tables;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use crate::change::plan::TablePlan;
 use crate::change::schema::{Column, TableName};
@@ -58,23 +56,17 @@ pub struct MaxwellJson {
     renderer: Renderer,
     comparison: Comparison,
     emit_hidden: bool,
-    tables: HashMap<u64, Arc<Fragments>>,
-    /// The table written last: most rows are followed by rows of the same.
-    last: Option<Arc<Fragments>>,
+    tables: Tables<u64, Fragments>,
 }
 
 /// Ready bytes of one plan's messages.
 #[derive(Debug)]
 struct Fragments {
-    plan: u64,
     /// `{"database":...,"table":...,"type":"`.
     head: Box<[u8]>,
     /// `,"name":` of each column; none for those that are not written.
     columns: Vec<Option<Box<[u8]>>>,
 }
-
-/// Most tables remembered; all are forgotten when there are more, and rendered again as they come.
-const TABLES_MAX: usize = 8192;
 
 impl Fragments {
     fn new(plan: &TablePlan, emit_hidden: bool) -> Self {
@@ -87,7 +79,7 @@ impl Fragments {
         let written = |column: &Column| (column.is_sent(emit_hidden)).then(|| member(column));
         let mut head = Vec::new();
         write_head(&plan.name.database, &plan.name.table, &mut head);
-        Self { plan: plan.id, head: head.into(), columns: plan.columns.iter().map(written).collect() }
+        Self { head: head.into(), columns: plan.columns.iter().map(written).collect() }
     }
 }
 
@@ -100,8 +92,7 @@ impl MaxwellJson {
             renderer: Renderer::new(text),
             comparison: Comparison::default(),
             emit_hidden: options.emit_hidden_row_id,
-            tables: HashMap::new(),
-            last: None,
+            tables: Tables::default(),
         }
     }
 
@@ -123,9 +114,10 @@ impl MaxwellJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let fragments = self.fragments(rows.plan);
+        let emit_hidden = self.emit_hidden;
+        let fragments = self.tables.take(rows.plan.id, || Fragments::new(rows.plan, emit_hidden));
         let written = self.write_row(&fragments, rows, row, place, out);
-        self.last = Some(fragments);
+        self.tables.give_back(rows.plan.id, fragments);
         if written.is_err() {
             out.truncate(start);
         }
@@ -187,19 +179,6 @@ impl MaxwellJson {
         });
         write_number(timestamp, out);
         out.extend_from_slice(b",\"data\":{}}");
-    }
-
-    /// The table's ready bytes, out of `last` when they were used last.
-    fn fragments(&mut self, plan: &TablePlan) -> Arc<Fragments> {
-        if let Some(last) = self.last.take_if(|last| last.plan == plan.id) {
-            return last;
-        }
-        if self.tables.len() >= TABLES_MAX {
-            self.tables.clear();
-        }
-        let emit_hidden = self.emit_hidden;
-        let made = || Arc::new(Fragments::new(plan, emit_hidden));
-        Arc::clone(self.tables.entry(plan.id).or_insert_with(made))
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `epoch`, `wkt`, `position` | dates as numbers, geometries as text, places in the binlog as numbers |
 //! | [`text`] | how a value becomes text, for every format, for keys and for partitions |
 //! | [`key`], [`partition`] | which partition a row goes to, and its message key |
+//! | `tables` | what a writer remembers of the tables that it writes |
 //! | `images` | the two images of a row side by side |
 //! | `window` | how a row's many short pieces get into the outgoing bytes |
 //! | [`json`], [`number`], [`zone`] | the spelling of strings, floats and local times |
@@ -30,6 +31,7 @@ pub mod registry;
 #[cfg(test)]
 mod scene;
 pub mod shareplex_json;
+mod tables;
 pub mod text;
 mod window;
 mod wkt;

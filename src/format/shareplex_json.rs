@@ -11,9 +11,6 @@
 //! | a column that a partial after image lacks | did not change |
 //! | a column that a partial before image lacks | not in `key` |
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +19,7 @@ use super::canal_json::DdlTarget;
 use super::images::{self, Comparison};
 use super::json::{close_object, write_escaped, write_number, write_string};
 use super::position;
+use super::tables::Tables;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use super::zone::ZoneClock;
 use crate::binlog::time::{Date, DateTime};
@@ -54,23 +52,17 @@ pub struct ShareplexJson {
     renderer: Renderer,
     comparison: Comparison,
     emit_hidden: bool,
-    tables: HashMap<u64, Arc<Fragments>>,
-    /// The table written last: most rows are followed by rows of the same.
-    last: Option<Arc<Fragments>>,
+    tables: Tables<u64, Fragments>,
 }
 
 /// Ready bytes of one plan's messages.
 #[derive(Debug)]
 struct Fragments {
-    plan: u64,
     /// `database.table` as a JSON string.
     table: Box<[u8]>,
     /// `,"name":` of each column; none for those that are not written.
     columns: Vec<Option<Box<[u8]>>>,
 }
-
-/// Most tables remembered; all are forgotten when there are more, and rendered again as they come.
-const TABLES_MAX: usize = 8192;
 
 impl Fragments {
     fn new(plan: &TablePlan, emit_hidden: bool) -> Self {
@@ -83,7 +75,7 @@ impl Fragments {
         let written = |column: &Column| (column.is_sent(emit_hidden)).then(|| member(column));
         let mut table = Vec::new();
         write_table(&plan.name.database, &plan.name.table, &mut table);
-        Self { plan: plan.id, table: table.into(), columns: plan.columns.iter().map(written).collect() }
+        Self { table: table.into(), columns: plan.columns.iter().map(written).collect() }
     }
 }
 
@@ -109,8 +101,7 @@ impl ShareplexJson {
             renderer: Renderer::new(text),
             comparison: Comparison::default(),
             emit_hidden: options.emit_hidden_row_id,
-            tables: HashMap::new(),
-            last: None,
+            tables: Tables::default(),
         }
     }
 
@@ -132,7 +123,8 @@ impl ShareplexJson {
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();
-        let fragments = self.fragments(rows.plan);
+        let emit_hidden = self.emit_hidden;
+        let fragments = self.tables.take(rows.plan.id, || Fragments::new(rows.plan, emit_hidden));
         let meta = Meta {
             op: match rows.op {
                 Op::Insert => b"ins",
@@ -149,7 +141,7 @@ impl ShareplexJson {
         };
         meta.write(out);
         let written = self.write_row(&fragments, rows, row, out);
-        self.last = Some(fragments);
+        self.tables.give_back(rows.plan.id, fragments);
         if written.is_err() {
             out.truncate(start);
         }
@@ -214,19 +206,6 @@ impl ShareplexJson {
             write_string(&ddl.sql, out);
             out.extend_from_slice(b"}}");
         }
-    }
-
-    /// The table's ready bytes, out of `last` when they were used last.
-    fn fragments(&mut self, plan: &TablePlan) -> Arc<Fragments> {
-        if let Some(last) = self.last.take_if(|last| last.plan == plan.id) {
-            return last;
-        }
-        if self.tables.len() >= TABLES_MAX {
-            self.tables.clear();
-        }
-        let emit_hidden = self.emit_hidden;
-        let made = || Arc::new(Fragments::new(plan, emit_hidden));
-        Arc::clone(self.tables.entry(plan.id).or_insert_with(made))
     }
 }
 

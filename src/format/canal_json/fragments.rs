@@ -14,8 +14,6 @@ const VALUE: usize = 24;
 /// Ready bytes of one plan's messages.
 #[derive(Debug)]
 pub(super) struct Fragments {
-    /// The plan's id.
-    pub(super) plan: u64,
     /// Each column; none for those that are not written.
     pub(super) columns: Vec<Option<Member>>,
     /// Bytes of `data` but for its values.
@@ -143,7 +141,7 @@ impl Fragments {
         write_escaped(&plan.name.table, &mut rest);
         rest.extend_from_slice(b"\",\"ts\":");
         let names: usize = columns.iter().flatten().map(|column| column.name.len() + VALUE).sum();
-        Self { plan: plan.id, columns, names, database, mysql_type, keys_and_table: rest }
+        Self { columns, names, database, mysql_type, keys_and_table: rest }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every published sample, byte for byte, from rows as a server writes them.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use relay_store::Seq;
 use serde_json::Value as Json;
@@ -8,7 +10,7 @@ use super::*;
 use crate::binlog::RowsEvent;
 use crate::binlog::event::{Checksum, Dialect, Event, FormatDescription};
 use crate::change::binlog_rows::*;
-use crate::change::plan::Planner;
+use crate::change::plan::{Planner, TablePlan};
 use crate::change::{EventPlace, TxInfo};
 use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
 

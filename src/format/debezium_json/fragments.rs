@@ -11,8 +11,6 @@ use crate::format::key::KeyColumns;
 /// Ready bytes of one plan's records.
 #[derive(Debug)]
 pub(super) struct Fragments {
-    /// The plan's id.
-    pub(super) plan: u64,
     pub(super) connector: Connector,
     /// `,"name":` of each column; none for those that are not written.
     pub(super) columns: Vec<Option<Box<[u8]>>>,
@@ -39,7 +37,6 @@ impl Fragments {
             Vec::new()
         };
         Self {
-            plan: plan.id,
             connector,
             columns: plan.columns.iter().map(|column| written(&column).then(|| member(column))).collect(),
             database: string(&plan.name.database),

@@ -17,8 +17,6 @@ const FLOAT_SCALE: i64 = 15;
 /// Ready bytes of one plan's records.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// The plan's id.
-    pub(super) plan: u64,
     /// `objectName`: branch and name.
     pub(super) object_name: Vec<u8>,
     /// The tag `pk_uk_info`: key and value; empty for a table without keys.
@@ -206,7 +204,6 @@ impl Shape {
             Some(Member { head: Piece::new(&encoding.head), way: Way::of(column, def) })
         };
         Self {
-            plan: plan.id,
             object_name: object_name(&[&plan.name.database, &plan.name.table]),
             keys: keys(plan, &is_written),
             fields,

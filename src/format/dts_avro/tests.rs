@@ -9,7 +9,7 @@ use super::*;
 use crate::binlog::RowsEvent;
 use crate::binlog::event::{Checksum, Dialect, Event, FormatDescription, QueryCharset};
 use crate::change::binlog_rows::*;
-use crate::change::plan::Planner;
+use crate::change::plan::{Planner, TablePlan};
 use crate::change::{RowsError, SessionInfo};
 use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
 
