@@ -11,7 +11,7 @@ use crate::seq::{CursorEpoch, Seq};
 /// The disk or sled refused an operation.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// A file operation failed.
+    /// A file operation failed; of kind `TimedOut`, also when sled did not answer and was given up.
     #[error("{action} {}: {source}", path.display())]
     Io {
         /// What was done, as a verb: "open segment".
@@ -22,18 +22,22 @@ pub enum StorageError {
         source: Arc<io::Error>,
     },
     /// sled refused an operation.
-    #[error("{action} in meta: {source}")]
+    #[error("{action} in meta {}: {source}", path.display())]
     Meta {
         /// What was done.
         action: &'static str,
+        /// sled's file.
+        path: PathBuf,
         /// sled's answer.
         source: sled::Error,
     },
     /// sled panicked; the panic was contained.
-    #[error("{action} in meta panicked: {message}")]
+    #[error("{action} in meta {} panicked: {message}", path.display())]
     MetaPanic {
         /// What was done.
         action: &'static str,
+        /// sled's file.
+        path: PathBuf,
         /// The panic's text.
         message: String,
     },
@@ -69,6 +73,8 @@ impl StorageError {
                 | io::ErrorKind::QuotaExceeded
                 | io::ErrorKind::PermissionDenied
                 | io::ErrorKind::ReadOnlyFilesystem
+                // Nobody moves aside what a sled that was given up may still write to.
+                | io::ErrorKind::TimedOut
         )
     }
 

@@ -72,7 +72,7 @@ impl Store {
             CursorTable::of_records(cursors, spent_epoch),
             end.clone(),
             schemas,
-            db.reader(),
+            db.reader()?,
         ));
         let no_thread = |error| StorageError::io("start the writer's threads of", dir, error);
         let committer = Committer::start(shared.clone(), db, published).map_err(no_thread)?;

@@ -1,9 +1,10 @@
 //! Faults at exactly the Nth call: an error or a SIGKILL at each write, sync, rename, unlink and truncation of a short
-//! life, by strace; and a full disk that heals. Runs without the test harness, for it starts itself as the child.
-//! A normal run takes a sample of the calls, `RELAY_LONG=1` all of them.
+//! life, by strace; a full disk that heals, and a slow one. Runs without the test harness, for it starts itself as the
+//! child. A normal run takes a sample of the calls, `RELAY_LONG=1` all of them.
 
 mod common;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,12 +24,18 @@ fn main() {
     }
     if std::env::args().any(|argument| argument == "--list") {
         println!("fault_at_every_call: test\nfull_disk_heals: test\noversized_transaction_waits_for_more_room: test");
+        println!("power_cut_takes_nothing_back: test\nfrozen_disk_is_waited_for: test");
+        println!("failed_head_of_a_meta_batch_ends_the_store: test");
         return;
     }
     full_disk_heals();
     oversized_transaction_waits_for_more_room();
     power_cut_takes_nothing_back();
-    fault_at_every_call();
+    frozen_disk_is_waited_for();
+    if can_trace() {
+        failed_head_of_a_meta_batch_ends_the_store();
+        fault_at_every_call();
+    }
 }
 
 fn child(dir: &Path) -> i32 {
@@ -47,7 +54,7 @@ fn child(dir: &Path) -> i32 {
 }
 
 /// What is injected at the Nth call of which system call.
-const FAULTS: [(&str, &str); 14] = [
+const FAULTS: [(&str, &str); 15] = [
     ("fdatasync", "error=EIO"),
     ("fdatasync", "signal=SIGKILL"),
     ("fsync", "error=EIO"),
@@ -56,6 +63,7 @@ const FAULTS: [(&str, &str); 14] = [
     ("writev", "error=ENOSPC"),
     ("writev", "signal=SIGKILL"),
     ("pwrite64", "error=EIO"),
+    ("pwrite64", "error=ENOSPC"),
     ("pwrite64", "signal=SIGKILL"),
     ("write", "signal=SIGKILL"),
     ("rename", "error=EIO"),
@@ -64,12 +72,54 @@ const FAULTS: [(&str, &str); 14] = [
     ("ftruncate", "signal=SIGKILL"),
 ];
 
-fn fault_at_every_call() {
+/// Of these calls every run makes so many fail: sled's own writes, whose failures have hung it.
+const ALWAYS: (&str, u64) = ("pwrite64", 4);
+
+fn can_trace() -> bool {
     let probe = Command::new("strace").args(["-f", "-e", "trace=none", "true"]).stderr(Stdio::null()).status();
-    if !probe.is_ok_and(|status| status.success()) {
-        println!("SKIPPED fault_at_every_call: strace is missing or may not trace here");
-        return;
+    let can = probe.is_ok_and(|status| status.success());
+    if !can {
+        println!("SKIPPED all faults by strace: it is missing or may not trace here");
     }
+    can
+}
+
+/// A batch of sled is written in two parts at once, a head of 24 bytes and the rest. When the head's write failed
+/// behind the other's, whoever waited for the flush was not woken, and the store neither went on nor said so. The
+/// delay makes it the later one. Which thread writes which part is chance, so it is tried until heads have failed.
+fn failed_head_of_a_meta_batch_ends_the_store() {
+    const HEAD: usize = 24;
+    let (mut heads, mut runs) = (0, 0);
+    while heads < 3 {
+        assert!(runs < 100, "{heads} of {runs} runs failed at the head of a batch");
+        let trace = inject("pwrite64", "error=EIO:delay_enter=100000", 2 + runs % 5);
+        heads += usize::from(trace.is_some_and(|trace| failed_writes(&trace).contains(&HEAD)));
+        runs += 1;
+    }
+    println!("failed_head_of_a_meta_batch_ends_the_store: ok, {runs} runs");
+}
+
+/// Lengths of the writes that were made to fail.
+fn failed_writes(trace: &str) -> Vec<usize> {
+    let mut begun = std::collections::HashMap::new();
+    let mut failed = Vec::new();
+    for line in trace.lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        if let Some((_, arguments)) = call.split_once("pwrite64(") {
+            let arguments = arguments.split(" <unfinished").next().unwrap_or_default();
+            let arguments = arguments.rsplit_once(") = ").map_or(arguments, |(arguments, _)| arguments);
+            // The last two are length and offset; the bytes before them may hold anything.
+            let len = arguments.rsplit(", ").nth(1).and_then(|len| len.parse::<usize>().ok());
+            begun.insert(thread, len);
+        }
+        if line.contains("(INJECTED)") {
+            failed.extend(begun.get(thread).copied().flatten());
+        }
+    }
+    failed
+}
+
+fn fault_at_every_call() {
     let long = std::env::var_os("RELAY_LONG").is_some();
     let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(12) };
     let mut rng = Rng(seed("fault"));
@@ -84,6 +134,7 @@ fn fault_at_every_call() {
         for at in (1..plan.len()).rev() {
             plan.swap(at, rng.below(at as u64 + 1) as usize);
         }
+        plan.sort_by_key(|(call, fault, nth)| !(*call == ALWAYS.0 && fault.starts_with("error") && *nth <= ALWAYS.1));
     }
     let mut beyond: Vec<(&str, &str, u64)> = Vec::new();
     for (call, fault, nth) in plan {
@@ -94,14 +145,14 @@ fn fault_at_every_call() {
             continue;
         }
         runs += 1;
-        if inject(call, fault, nth) { hits += 1 } else { beyond.push((call, fault, nth)) }
+        if inject(call, fault, nth).is_some() { hits += 1 } else { beyond.push((call, fault, nth)) }
     }
     assert!(hits > 0, "no fault was hit in {runs} runs");
     println!("{runs} runs, {hits} with a fault hit: ok");
 }
 
-/// Runs a life with a fault, then one without, and checks. Gives whether the fault was hit.
-fn inject(call: &str, fault: &str, nth: u64) -> bool {
+/// Runs a life with a fault, then one without, and checks. Gives the trace when the fault was hit.
+fn inject(call: &str, fault: &str, nth: u64) -> Option<String> {
     let what = format!("{fault} at {call} {nth}");
     let dir = tempfile::tempdir().expect("temp dir");
     let trace = dir.path().join("trace");
@@ -125,11 +176,18 @@ fn inject(call: &str, fault: &str, nth: u64) -> bool {
     if hit && fault == "error=EIO" && call == "fdatasync" && acked.seq > 0 {
         assert_eq!(output.status.code(), Some(POISONED), "{what}: a failed sync must poison: {stderr}");
     }
-    if hit && fault == "error=ENOSPC" {
+    if hit && fault == "error=ENOSPC" && call == "writev" {
         assert_eq!(output.status.code(), Some(0), "{what}: a full disk is waited for: {stderr}");
     }
     if !hit {
         assert_eq!(output.status.code(), Some(0), "{what}: {stderr}");
+    }
+    if call == "pwrite64" && fault.starts_with("error") && output.status.code() != Some(0) {
+        // Who is told of it learns which file and why, and nothing panics on the way.
+        assert!(matches!(output.status.code(), Some(1 | POISONED)), "{what}: {:?}: {stderr}", output.status);
+        let named = ["/meta/db", "/log/mark"].iter().any(|file| stderr.contains(file));
+        let reason = ["Input/output error", "No space left on device"].iter().any(|reason| stderr.contains(reason));
+        assert!(named && reason, "{what}: {stderr}");
     }
     let store = Store::open(&store_dir, common::options()).unwrap_or_else(|error| panic!("{what}: {error}"));
     workload::check(&store, acked, &what);
@@ -140,7 +198,7 @@ fn inject(call: &str, fault: &str, nth: u64) -> bool {
     let acked = Acked::parse(&String::from_utf8_lossy(&out)).expect("one round");
     let store = Store::open(&store_dir, common::options()).unwrap_or_else(|error| panic!("{what}: {error}"));
     workload::check(&store, acked, &what);
-    hit
+    hit.then_some(trace)
 }
 
 fn full_disk_heals() {
@@ -323,16 +381,9 @@ fn power_cut_takes_nothing_back() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (image, cut) = (dir.path().join("image"), dir.path().join("cut"));
     let (live, after) = (dir.path().join("live"), dir.path().join("after"));
-    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
-        let output = Command::new(program).args(arguments).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let mount =
-        |image: &Path, at: &Path| run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), at.as_os_str()]);
     std::fs::create_dir(&live).expect("create");
     std::fs::create_dir(&after).expect("create");
-    std::fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("image");
-    if !run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()]) || !mount(&image, &live) {
+    if !make_ext4(&image) || !mount_image(&image, &live) {
         println!("SKIPPED power_cut_takes_nothing_back: no ext4 on a loop image here");
         return;
     }
@@ -351,12 +402,12 @@ fn power_cut_takes_nothing_back() {
             .expect("spawn");
         std::thread::sleep(Duration::from_millis(100 + rng.below(500)));
         let pid = child.id().to_string();
-        assert!(run("kill", &["-STOP".as_ref(), pid.as_ref()]), "{what}: stop");
+        assert!(succeeds("kill", &["-STOP".as_ref(), pid.as_ref()]), "{what}: stop");
         let acked = Acked::parse(&std::fs::read_to_string(&told).expect("output")).unwrap_or_default();
         std::fs::copy(&image, &cut).expect("copy of the image");
         child.kill().expect("kill");
         child.wait().expect("wait");
-        assert!(mount(&cut, &after), "{what}: mount");
+        assert!(mount_image(&cut, &after), "{what}: mount");
         {
             let _unmount = Unmount(&after);
             let store =
@@ -365,6 +416,66 @@ fn power_cut_takes_nothing_back() {
         }
     }
     println!("power_cut_takes_nothing_back: ok, {cuts} cuts, {total} transactions at the last");
+}
+
+/// A disk that answers late is no failed one: what is asked of meta meanwhile waits, and the store goes on.
+fn frozen_disk_is_waited_for() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (image, live) = (dir.path().join("image"), dir.path().join("live"));
+    std::fs::create_dir(&live).expect("create");
+    if !make_ext4(&image) || !mount_image(&image, &live) {
+        println!("SKIPPED frozen_disk_is_waited_for: no ext4 on a loop image here");
+        return;
+    }
+    let _unmount = Unmount(&live);
+    let store = Store::open(&live.join("store"), common::options()).expect("open");
+    let cursor = store.cursors().create("c", Seq(0), CursorOptions::default()).expect("create");
+    let mut appender = store.appender().expect("appender");
+    workload::append(&mut appender, 0).expect("append");
+    let durable = appender.flush().expect("flush");
+    if !succeeds("fsfreeze", &["-f".as_ref(), live.as_os_str()]) {
+        println!("SKIPPED frozen_disk_is_waited_for: no right to freeze a file system");
+        return;
+    }
+    let thaw = Thaw(&live);
+    let (cursors, (told, outcome)) = (store.cursors(), std::sync::mpsc::channel());
+    let waiting = std::thread::spawn(move || {
+        let _ = told.send(cursors.commit_durable("c", cursor.epoch, durable, None));
+    });
+    // Many times as long as it takes else, and as sled's failures are asked for.
+    let early = outcome.recv_timeout(Duration::from_millis(1500));
+    assert!(early.is_err(), "nothing can be durable on a frozen disk: {early:?}");
+    assert!(store.durable().poisoned().is_none());
+    drop(thaw);
+    outcome.recv_timeout(Duration::from_secs(20)).expect("an answer").expect("the cursor moves");
+    waiting.join().expect("join");
+    workload::append(&mut appender, 1).expect("append");
+    appender.flush().expect("flush");
+    println!("frozen_disk_is_waited_for: ok");
+}
+
+struct Thaw<'a>(&'a Path);
+
+impl Drop for Thaw<'_> {
+    fn drop(&mut self) {
+        let thawed = succeeds("fsfreeze", &["-u".as_ref(), self.0.as_os_str()]);
+        assert!(thawed || std::thread::panicking(), "thaw");
+    }
+}
+
+fn succeeds(program: &str, arguments: &[&OsStr]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// A file system of 64 MiB in a file.
+fn make_ext4(image: &Path) -> bool {
+    std::fs::File::create(image).and_then(|file| file.set_len(64 << 20)).expect("image");
+    succeeds("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()])
+}
+
+fn mount_image(image: &Path, at: &Path) -> bool {
+    succeeds("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), at.as_os_str()])
 }
 
 struct Unmount<'a>(&'a Path);

@@ -1,17 +1,19 @@
 //! The only file that calls sled: guarded open, chunked values, durable batches.
 //!
 //! Facts of sled 0.34.7 that shape it: a `Batch` is atomic within one tree; a damaged file makes it panic
-//! (spacejam/sled #1387), so every call is guarded; `flush` is no fsync on Linux (#1351, #1452), so a
-//! `sync_data` on its file follows each; a partial snapshot makes every later open fail (#1527); values of
-//! more than a few KiB end in files of their own that are never synced (#333), so values are chunked.
+//! (spacejam/sled #1387), and a failed write makes it wait for ever, so every call goes through an [`Engine`]; `flush` is
+//! no fsync on Linux (#1351, #1452), so a `sync_data` on its file follows each; a partial snapshot makes every later open
+//! fail (#1527); values of more than a few KiB end in files of their own that are never synced (#333), so values are
+//! chunked.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::engine::{Engine, Guide, LIMITS};
 use crate::error::StorageError;
 
 /// Bytes of a value in one sled entry; sled keeps several entries in a page, and pages must stay small.
@@ -27,14 +29,21 @@ const VERSION: u8 = 1;
 /// Every value as it was at open, by key without chunk number, in key order.
 pub(crate) type Contents = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The open database. One thread at a time writes to it.
-pub(crate) struct Db {
+/// sled's handle, and its own file, for the sync that its flush leaves out.
+#[derive(Clone)]
+struct Handle {
     db: sled::Db,
-    /// sled's own file, for the sync that its flush leaves out.
-    file: File,
-    path: PathBuf,
-    /// Chunks of each multi-chunk value, so that a value that shrinks leaves none behind.
-    chunks: HashMap<Vec<u8>, u16>,
+    file: Arc<File>,
+}
+
+/// Chunks of each multi-chunk value, so that a value that shrinks leaves none behind.
+type Chunks = HashMap<Vec<u8>, u16>;
+
+/// The open database. One thread at a time writes to it. Every call ends, and so does closing; `engine.rs` says when.
+pub(crate) struct Db {
+    engine: Engine<Handle>,
+    config: sled::Config,
+    chunks: Chunks,
 }
 
 /// Changes that become durable together.
@@ -56,75 +65,24 @@ impl Batch {
 impl Db {
     /// Opens or creates the database in `dir` and reads all of it.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Contents), StorageError> {
-        remove_partial_snapshots(dir)?;
-        let open = || {
-            guard("open", || {
-                sled::Config::new()
-                    .path(dir)
-                    .cache_capacity(16 << 20)
-                    // The flusher thread is sled's only garbage collection.
-                    .flush_every_ms(Some(500))
-                    .open()
-            })
-        };
-        // The store's own lock is held, so whoever still has sled's is an earlier life in this process whose
-        // background threads are ending.
-        let deadline = Instant::now() + LOCK_WAIT;
-        let db = loop {
-            match open() {
-                Err(error) if is_locked(&error) && Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 100),
-                opened => break opened?,
-            }
-        };
-        let path = dir.join("db");
-        let file = File::open(&path).map_err(|error| StorageError::io("open meta", &path, error))?;
-        // IMPORTANT: after a kill the newest batch may be in the page cache only. Believing it before this sync
-        // would let a power cut take it back under data that was acknowledged because of it.
-        file.sync_data().map_err(|error| StorageError::io("sync meta", &path, error))?;
-        crate::segment::write::sync_dir(dir)?;
-        restrict(dir)?;
-        let mut this = Db { db, file, path, chunks: HashMap::new() };
-        let contents = this.load()?;
-        Ok((this, contents))
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(16 << 20)
+            // The flusher thread is sled's only garbage collection.
+            .flush_every_ms(Some(500));
+        let guide = guide(&dir.join("db"), &config, |handle: &Handle| wake(&handle.db));
+        let (dir, opening) = (dir.to_owned(), config.clone());
+        let open = move || open(&dir, &opening);
+        let (engine, (contents, chunks)) = Engine::start("relay-meta", guide, LIMITS, open)?;
+        Ok((Db { engine, config, chunks }, contents))
     }
 
-    fn load(&mut self) -> Result<Contents, StorageError> {
-        let raw: Vec<(Vec<u8>, Vec<u8>)> = guard("read", || {
-            self.db.iter().map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
-        })?;
-        let mut contents: Contents = Vec::new();
-        let mut index = 0;
-        while index < raw.len() {
-            let (key, number) = split_key(&raw[index].0)?;
-            if number != 0 {
-                return Err(StorageError::damaged(name_of(key), "its first chunk is missing"));
-            }
-            let mut chunks = 1u16;
-            let mut value = raw[index].1.clone();
-            while let Some((next, chunk)) = raw.get(index + usize::from(chunks)) {
-                let (other, number) = split_key(next)?;
-                if other != key {
-                    break;
-                }
-                if number != chunks {
-                    return Err(StorageError::damaged(name_of(key), format!("chunk {chunks} is missing")));
-                }
-                value.extend_from_slice(chunk);
-                chunks += 1;
-            }
-            let value = join(key, &value)?;
-            if chunks > 1 {
-                self.chunks.insert(key.to_vec(), chunks);
-            }
-            contents.push((key.to_vec(), value));
-            index += usize::from(chunks);
-        }
-        Ok(contents)
-    }
-
-    /// A second handle, for reading from any thread.
-    pub(crate) fn reader(&self) -> MetaReader {
-        MetaReader { db: self.db.clone() }
+    /// For reading from any thread, beside the commits.
+    pub(crate) fn reader(&self) -> Result<MetaReader, StorageError> {
+        let db = self.engine.call("read", |handle| Ok(handle.db.clone()))?;
+        let guide = guide(self.engine.path(), &self.config, wake);
+        let (engine, ()) = Engine::start("relay-meta-read", guide, LIMITS, move || Ok((db, ())))?;
+        Ok(MetaReader { engine: Arc::new(engine) })
     }
 
     /// Applies the batch and makes it durable; atomic over a crash. An error leaves it unknown whether it is durable.
@@ -145,30 +103,105 @@ impl Db {
                 self.chunks.remove(&key);
             }
         }
-        guard("write", || self.db.apply_batch(sled_batch))?;
-        guard("flush", || self.db.flush())?;
-        self.file.sync_data().map_err(|error| StorageError::io("sync meta", &self.path, error))
+        let path = self.engine.path().to_owned();
+        self.engine.call("commit", move |handle| {
+            handle.db.apply_batch(sled_batch).map_err(refused("write", &path))?;
+            handle.db.flush().map_err(refused("flush", &path))?;
+            handle.file.sync_data().map_err(|error| StorageError::io("sync meta", &path, error))
+        })
     }
 }
 
 /// Reads values from any thread.
 #[derive(Clone)]
 pub(crate) struct MetaReader {
-    db: sled::Db,
+    engine: Arc<Engine<sled::Db>>,
 }
 
 impl MetaReader {
     /// Reads one value.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        read(&self.db, key)
+        let (key, path) = (key.to_owned(), self.engine.path().to_owned());
+        self.engine.call("read", move |db| read(db, &path, &key))
     }
 }
 
+fn guide<T>(path: &Path, config: &sled::Config, wake: fn(&T)) -> Guide<T> {
+    let asked = config.clone();
+    let failure = Arc::new(move || asked.global_error().err().map(|error| error.to_string()));
+    Guide { path: path.to_owned(), failure, wake }
+}
+
+/// A flush of a sled that has failed gives its error at once, and wakes everyone who waits in one.
+fn wake(db: &sled::Db) {
+    if let Err(error) = db.flush() {
+        tracing::debug!(%error, "meta has failed, its waiters are woken");
+    }
+}
+
+fn open(dir: &Path, config: &sled::Config) -> Result<(Handle, (Contents, Chunks)), StorageError> {
+    remove_partial_snapshots(dir)?;
+    let path = dir.join("db");
+    // The store's own lock is held, so whoever still has sled's is an earlier life in this process whose
+    // background threads are ending.
+    let deadline = Instant::now() + LOCK_WAIT;
+    let db = loop {
+        match config.open().map_err(refused("open", &path)) {
+            Err(error) if is_locked(&error) && Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 100),
+            opened => break opened?,
+        }
+    };
+    let file = File::open(&path).map_err(|error| StorageError::io("open meta", &path, error))?;
+    // IMPORTANT: after a kill the newest batch may be in the page cache only. Believing it before this sync
+    // would let a power cut take it back under data that was acknowledged because of it.
+    file.sync_data().map_err(|error| StorageError::io("sync meta", &path, error))?;
+    crate::segment::write::sync_dir(dir)?;
+    restrict(dir)?;
+    let loaded = load(&db, &path)?;
+    Ok((Handle { db, file: Arc::new(file) }, loaded))
+}
+
+fn load(db: &sled::Db, path: &Path) -> Result<(Contents, Chunks), StorageError> {
+    let raw: Vec<(Vec<u8>, Vec<u8>)> = db
+        .iter()
+        .map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec())))
+        .collect::<Result<_, _>>()
+        .map_err(refused("read", path))?;
+    let (mut contents, mut known) = (Contents::new(), Chunks::new());
+    let mut index = 0;
+    while index < raw.len() {
+        let (key, number) = split_key(&raw[index].0)?;
+        if number != 0 {
+            return Err(StorageError::damaged(name_of(key), "its first chunk is missing"));
+        }
+        let mut chunks = 1u16;
+        let mut value = raw[index].1.clone();
+        while let Some((next, chunk)) = raw.get(index + usize::from(chunks)) {
+            let (other, number) = split_key(next)?;
+            if other != key {
+                break;
+            }
+            if number != chunks {
+                return Err(StorageError::damaged(name_of(key), format!("chunk {chunks} is missing")));
+            }
+            value.extend_from_slice(chunk);
+            chunks += 1;
+        }
+        let value = join(key, &value)?;
+        if chunks > 1 {
+            known.insert(key.to_vec(), chunks);
+        }
+        contents.push((key.to_vec(), value));
+        index += usize::from(chunks);
+    }
+    Ok((contents, known))
+}
+
 /// Reads one value, chunk by chunk.
-fn read(db: &sled::Db, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+fn read(db: &sled::Db, path: &Path, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
     let mut value = Vec::new();
     for chunk in 0..=u16::MAX {
-        let Some(bytes) = guard("read", || db.get(chunk_key(key, chunk)))? else { break };
+        let Some(bytes) = db.get(chunk_key(key, chunk)).map_err(refused("read", path))? else { break };
         value.extend_from_slice(&bytes);
         if value.len() > VALUE_BYTES_MAX {
             return Err(StorageError::damaged(name_of(key), "it is too large"));
@@ -232,20 +265,9 @@ fn name_of(key: &[u8]) -> String {
     format!("meta value {}", key.escape_ascii())
 }
 
-/// sled panics on damage that it does not expect; that must not take the process.
-fn guard<T>(action: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(StorageError::Meta { action, source }),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "no text".to_owned());
-            Err(StorageError::MetaPanic { action, message })
-        }
-    }
+fn refused(action: &'static str, path: &Path) -> impl FnOnce(sled::Error) -> StorageError {
+    let path = path.to_owned();
+    move |source| StorageError::Meta { action, path, source }
 }
 
 /// sled makes its files readable by all; the directory is closed already, and so are they then.
@@ -295,7 +317,7 @@ mod tests {
             batch.put(b"mcheck".to_vec(), value.clone());
             batch.put(b"other".to_vec(), vec![round as u8]);
             db.commit(batch).expect("commit");
-            assert_eq!(db.reader().get(b"mcheck").expect("get"), Some(value.clone()));
+            assert_eq!(db.reader().expect("reader").get(b"mcheck").expect("get"), Some(value.clone()));
             drop(db);
             let (_, contents) = Db::open(dir.path()).expect("reopen");
             assert_eq!(contents, [(b"mcheck".to_vec(), value), (b"other".to_vec(), vec![round as u8])]);

@@ -16,6 +16,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod cursor;
 pub(crate) mod db;
+pub(crate) mod engine;
 pub(crate) mod mark;
 pub(crate) mod schema;
 
