@@ -4,11 +4,12 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use common::{Rng, body, commit, header, open, read_with_gaps, seed};
+use common::{Rng, body, commit, header, open, read_all, read_with_gaps, seed};
 use relay_store::{
     Appender, Commit, CursorOptions, Gap, GapReason, Lagging, PreparedRange, ReadOnlyLog, Retention, SchemaVersion,
-    Seq, Store,
+    Seq, Store, StoreOptions,
 };
 
 /// What the log must hold.
@@ -282,6 +283,37 @@ fn store_does_what_a_map_does() {
         run.look(dir.path());
         run.reopen(dir.path());
         run.look(dir.path());
+    }
+}
+
+/// A schema version that was framed for the active segment stayed counted when its entries went to the next one, and the
+/// writer stopped because it had not written as much as it had framed.
+#[test]
+fn schema_goes_to_the_next_segment_with_the_entries_that_need_it() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    // Only a flush starts a group, so that each segment's end comes behind other blocks of the same group.
+    let commit_interval = Duration::from_secs(10);
+    let options = StoreOptions { commit_interval, codec: relay_store::Codec::None, ..common::options() };
+    let store = Store::open(dir.path(), options).expect("open");
+    let mut appender = store.appender().expect("appender");
+    let context: &[u8] = b"c";
+    let mut append = |ids: std::ops::RangeInclusive<u64>| {
+        for id in ids {
+            appender.put_schema(SchemaVersion { id, bytes: vec![id as u8; 100] }).expect("put");
+            appender.needs_schema(id);
+            appender.append(header(0), &[&body(id), &[0; 1_000]], &context).expect("append");
+            appender.commit(commit(b"x", id));
+            appender.seal();
+        }
+        appender.flush().expect("flush")
+    };
+    append(1..=1);
+    assert_eq!(append(2..=200), Seq(200));
+    assert!(store.segments().len() > 3, "{:?}", store.segments());
+    let mut reader = store.reader();
+    for (seq, bytes) in read_all(&mut store.reader(), Seq(1)) {
+        assert_eq!(bytes[..bytes.len() - 1_000], body(seq));
+        assert_eq!(reader.schema(seq).expect("schema"), Some(vec![seq as u8; 100]));
     }
 }
 

@@ -149,10 +149,8 @@ impl Writer {
                 break;
             }
         }
-        group.bytes = offset - self.segment.offset;
-        if group.blocks.is_empty() {
-            group.bytes = 0;
-        }
+        // Not by the offset: what was framed and taken back is in it.
+        group.bytes = group.blocks.iter().map(|encoded| encoded.header.len()).sum();
         Ok(group)
     }
 
