@@ -368,7 +368,14 @@ impl<'a> RowImage<'a> {
     /// The cells that are there, in the order of the columns. Passing one by costs no decoding.
     #[inline]
     pub fn cells(&self) -> Cells<'a> {
-        Cells { image: *self, index: 0, null_at: 0, json_at: 0, rest: Reader::new(self.values) }
+        Cells {
+            image: *self,
+            whole: self.present.is_full(),
+            index: 0,
+            null_at: 0,
+            json_at: 0,
+            rest: Reader::new(self.values),
+        }
     }
 
     /// Column numbers and values of the columns that are there.
@@ -407,6 +414,8 @@ impl<'a> RowImage<'a> {
 #[derive(Debug, Clone)]
 pub struct Cells<'a> {
     image: RowImage<'a>,
+    /// It holds every column.
+    whole: bool,
     index: usize,
     null_at: usize,
     json_at: usize,
@@ -429,7 +438,7 @@ impl<'a> Iterator for Cells<'a> {
                 is_diff = bit(self.image.partial, self.json_at);
                 self.json_at += 1;
             }
-            if !self.image.present.contains(index) {
+            if !self.whole && !self.image.present.contains(index) {
                 continue;
             }
             let null = bit(self.image.nulls, self.null_at);
