@@ -52,6 +52,11 @@ impl Parts {
         &self.batch.records[self.records..]
     }
 
+    /// How many of them complete the first one's entry; all, when it goes on in the next batch.
+    pub(super) fn to_entry_end(&self) -> usize {
+        self.left().iter().position(|record| record.ends_entry).map_or(self.left().len(), |last| last + 1)
+    }
+
     /// Whether every part was taken.
     pub(super) fn is_done(&self) -> bool {
         self.done

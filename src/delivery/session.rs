@@ -8,6 +8,7 @@ use std::time::Duration;
 use relay_store::{CursorError, CursorState, Cursors, Seq};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
 use super::park::{self, Release, Scope, TableFault};
@@ -23,6 +24,12 @@ use crate::status::{Problem, State, now_ms, now_us};
 const TICK: Duration = Duration::from_secs(1);
 /// A sink that acks nothing for so long, with records in flight, is said to be waiting.
 const STALL_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a life that is to end may take for the rest of an entry that it has begun to give.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// No seq: a batch is on its way to the sink.
+const GIVING: u64 = u64::MAX;
 
 /// What a life is about.
 pub(super) enum Work {
@@ -45,6 +52,8 @@ pub(super) enum End {
 enum Pumped {
     Faults(Vec<TableFault>),
     Done,
+    /// At the end of an entry, as it was told.
+    Ended,
 }
 
 /// See the module.
@@ -59,6 +68,10 @@ pub(super) struct Session<'a> {
     owing: Notify,
     /// The highest seq given to the sink in any life of this delivery.
     given: &'a AtomicU64,
+    /// Told to come to the end of an entry.
+    ending: CancellationToken,
+    /// The entry of which the sink has a part, which the next life would give it again; 0: none. [`GIVING`]: perhaps.
+    begun: AtomicU64,
 }
 
 /// What was acked and is not committed yet.
@@ -88,6 +101,8 @@ impl<'a> Session<'a> {
             pending: Mutex::new(pending),
             owing: Notify::new(),
             given,
+            ending: CancellationToken::new(),
+            begun: AtomicU64::new(0),
         }
     }
 
@@ -127,6 +142,7 @@ impl<'a> Session<'a> {
             Err(DeliveryError::Sink(error)) => Err(self.progress.failure().unwrap_or(error).into()),
             Err(error) => Err(error),
             Ok(Ended::Told(end)) => Ok(end),
+            Ok(Ended::Pumped(Pumped::Ended)) => Ok(End::Again),
             Ok(Ended::Pumped(Pumped::Faults(faults))) => self.park(&cursors, faults).await,
             Ok(Ended::Pumped(Pumped::Done)) => {
                 closed?;
@@ -146,7 +162,10 @@ impl<'a> Session<'a> {
             let newest = lock(&self.ledger).newest();
             tokio::select! {
                 biased;
-                () = self.context.shutdown.cancelled() => return Ok(Ended::Told(End::Shutdown)),
+                () = self.context.shutdown.cancelled() => {
+                    self.end_entry(pump).await;
+                    return Ok(Ended::Told(End::Shutdown));
+                }
                 error = self.progress.failed() => return Err(error.into()),
                 pumped = &mut pump => return pumped.map(Ended::Pumped),
                 () = self.acked_up_to(newest) => self.settle(),
@@ -157,10 +176,23 @@ impl<'a> Session<'a> {
                     self.settle();
                     self.show(&mut waiting)?;
                     if let Some(end) = self.look_at_cursor()? {
+                        self.end_entry(pump).await;
                         return Ok(Ended::Told(end));
                     }
                 }
             }
+        }
+    }
+
+    /// Lets the pump come to the end of the entry that it is in. What goes wrong meanwhile is told when the sink is closed.
+    async fn end_entry(&self, pump: impl Future<Output = Result<Pumped, DeliveryError>>) {
+        if self.begun.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.ending.cancel();
+        tokio::select! {
+            _ = tokio::time::timeout(ENTRY_PATIENCE, pump) => {}
+            _ = self.progress.failed() => {}
         }
     }
 
@@ -187,11 +219,14 @@ impl<'a> Session<'a> {
             match pipeline.next().await? {
                 Step::Batch(batch) => {
                     let mut parts = Parts::new(batch);
-                    while let Some(mut part) = throttle.next(&mut parts, status, metrics).await {
+                    while let Some(mut part) = throttle.next(&mut parts, &self.ending, status, metrics).await {
                         // The next part of a batch waits for its time.
                         part.more = parts.is_done() && pipeline.has_more();
                         self.hand_over(sink, &part).await?;
                         pipeline.recycle(part);
+                        if self.ending.is_cancelled() && self.begun.load(Ordering::Relaxed) == 0 {
+                            return Ok(Pumped::Ended);
+                        }
                     }
                     pipeline.recycle(parts.into_batch());
                 }
@@ -212,7 +247,10 @@ impl<'a> Session<'a> {
         if lock(&self.ledger).add(batch) {
             self.owing.notify_one();
         }
+        let begun = self.begun.swap(GIVING, Ordering::Relaxed);
         let ack = sink.deliver(batch).await?;
+        let newest = batch.records.last().map_or(begun, |record| batch.event_of(record).seq.0);
+        self.begun.store(if newest > batch.last.0 { newest } else { 0 }, Ordering::Relaxed);
         self.note(ack);
         self.context.status.set_read(batch.last.0);
         Ok(())

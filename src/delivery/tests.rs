@@ -29,7 +29,7 @@ use crate::status::{DeliveryHandle, State, Status};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Entries are `table text`; the text `bad` does not decode, `panic` panics, `wait` takes its time.
+/// Entries are `table text`; the text `bad` does not decode, `panic` panics, `wait` takes its time, `rows` makes 500 records.
 struct Texts {
     scope: Scope,
     broken: Arc<Mutex<bool>>,
@@ -59,6 +59,12 @@ impl Encode for Texts {
                         out.mute();
                     }
                     "panic" => panic!("a fault of ours"),
+                    "rows" => {
+                        for row in 1..=500 {
+                            push(out, entry.seq, table, &format!("{row:06}"));
+                            out.batch().records.last_mut().expect("pushed").ends_entry = row == 500;
+                        }
+                    }
                     _ => {
                         if value.starts_with("wait") {
                             std::thread::sleep(Duration::from_millis(3));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::parts::{Parts, Weight};
 use crate::config;
@@ -119,10 +120,12 @@ impl Throttle {
         Self { limits, stream, snapshot: Pair::new(limit.snapshot_rps, limit.snapshot_mbps, now) }
     }
 
-    /// As much of the batch as may go now, once it may; none when all of it went. Without limits that is the whole.
+    /// As much of the batch as may go now, once it may; none when all of it went. Without limits that is the whole; once
+    /// the life is `ending`, the rest of an entry.
     pub(super) async fn next(
         &mut self,
         parts: &mut Parts,
+        ending: &CancellationToken,
         status: &DeliveryHandle,
         metrics: &DeliveryMetrics,
     ) -> Option<Batch> {
@@ -132,6 +135,9 @@ impl Throttle {
         loop {
             if self.limits.has_changed().unwrap_or(false) {
                 self.set_limits();
+            }
+            if ending.is_cancelled() {
+                return Some(parts.take(parts.to_entry_end()));
             }
             if self.stream.is_off() && self.snapshot.is_off() {
                 return Some(parts.take(usize::MAX));
@@ -149,6 +155,7 @@ impl Throttle {
                 () = sleep_until(now + wait) => {}
                 // Without a sender the limits are what they are.
                 Ok(()) = self.limits.changed() => self.set_limits(),
+                () = ending.cancelled() => {}
             }
             metrics.throttled.inc_by(now.elapsed().as_secs_f64());
         }

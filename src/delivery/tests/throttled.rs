@@ -49,3 +49,32 @@ async fn acks_move_the_cursor_and_a_stop_a_pause_and_a_reset_do_not_wait_for_the
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     assert!(lab.acked() >= Seq(501));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_begun_is_given_whole_before_a_stop_and_not_again() {
+    for pause in [false, true] {
+        let mut lab = Lab::new();
+        lab.append(&["a rows", "a rows"]);
+        lab.throttle.send_replace(limit(20));
+        lab.start();
+        wait_for("its first rows", || lab.values().len() >= 5).await;
+        let asked = Instant::now();
+        if pause {
+            lab.store.cursors().pause("c").expect("pause");
+            let status = lab.status();
+            wait_for("paused", || status.state() == State::Paused).await;
+        }
+        lab.stop().await.expect("in good order");
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert_eq!(lab.values(), numbers(1..=500), "the rest of the entry, and no other");
+        assert_eq!(lab.acked(), Seq(1));
+        if pause {
+            lab.store.cursors().resume("c").expect("resume");
+        }
+        lab.throttle.send_replace(limit(0));
+        lab.start();
+        wait_for("the second entry", || lab.acked() == Seq(2)).await;
+        lab.stop().await.expect("in good order");
+        assert_eq!(lab.values(), [numbers(1..=500), numbers(1..=500)].concat(), "each once");
+    }
+}

@@ -7,6 +7,7 @@ use crate::status::Status;
 struct Lab {
     limits: watch::Sender<config::Throttle>,
     throttle: Throttle,
+    ending: CancellationToken,
     status: DeliveryHandle,
     metrics: DeliveryMetrics,
     start: Instant,
@@ -20,6 +21,7 @@ impl Lab {
         Self {
             limits,
             throttle: Throttle::new(receiver),
+            ending: CancellationToken::new(),
             status: Status::new().delivery("a"),
             metrics: Metrics::new("t", "").delivery("a"),
             start: Instant::now(),
@@ -32,7 +34,7 @@ impl Lab {
         let value = "x".repeat(length);
         while self.start.elapsed().as_secs_f64() < end {
             let mut parts = Parts::new(batch(1, &vec![value.as_str(); size]));
-            while let Some(part) = self.throttle.next(&mut parts, &self.status, &self.metrics).await {
+            while let Some(part) = self.throttle.next(&mut parts, &self.ending, &self.status, &self.metrics).await {
                 let at = self.start.elapsed().as_secs_f64();
                 if at >= end {
                     return;
@@ -123,7 +125,7 @@ async fn a_new_limit_counts_from_the_moment_it_is_set() {
 async fn a_wait_ends_when_the_limit_is_lifted() {
     let mut lab = Lab::new(config::Throttle { mbps: 0.001, ..Default::default() });
     let mut parts = Parts::new(batch(1, &[&"x".repeat(1_000_000)]));
-    let first = lab.throttle.next(&mut parts, &lab.status, &lab.metrics).await;
+    let first = lab.throttle.next(&mut parts, &lab.ending, &lab.status, &lab.metrics).await;
     assert!(first.is_some(), "the first goes after a second, and owes a quarter of an hour");
     let mut parts = Parts::new(batch(2, &["y"]));
     let limits = lab.limits.clone();
@@ -131,7 +133,7 @@ async fn a_wait_ends_when_the_limit_is_lifted() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         limits.send_replace(config::Throttle::default());
     };
-    let (second, ()) = tokio::join!(lab.throttle.next(&mut parts, &lab.status, &lab.metrics), lifted);
+    let (second, ()) = tokio::join!(lab.throttle.next(&mut parts, &lab.ending, &lab.status, &lab.metrics), lifted);
     assert!(second.is_some());
     assert!(lab.start.elapsed() < Duration::from_secs(6), "{:?}", lab.start.elapsed());
     assert!(lab.status.is_throttled());
@@ -143,10 +145,10 @@ async fn rows_of_the_initial_copy_have_limits_of_their_own() {
     let mut copy = batch(1, &["x"; 50]);
     copy.records.iter_mut().for_each(|r| r.operation = Operation::Snapshot);
     let mut parts = Parts::new(copy);
-    while lab.throttle.next(&mut parts, &lab.status, &lab.metrics).await.is_some() {}
+    while lab.throttle.next(&mut parts, &lab.ending, &lab.status, &lab.metrics).await.is_some() {}
     assert!(lab.start.elapsed() >= Duration::from_secs(5), "{:?}", lab.start.elapsed());
     let then = lab.start.elapsed();
     let mut parts = Parts::new(batch(1, &["x"; 500]));
-    while lab.throttle.next(&mut parts, &lab.status, &lab.metrics).await.is_some() {}
+    while lab.throttle.next(&mut parts, &lab.ending, &lab.status, &lab.metrics).await.is_some() {}
     assert_eq!(lab.start.elapsed(), then, "the stream waits for nothing");
 }
