@@ -158,6 +158,13 @@ impl<'a> Window<'a> {
         for step in text.as_bytes().chunks(STEP) {
             // The longest escape takes six bytes.
             let to = self.room(STEP * 6);
+            if let (Ok(whole), Some(to)) = (<&[u8; STEP]>::try_from(step), to.first_chunk_mut())
+                && !needs_escape(whole)
+            {
+                *to = *whole;
+                self.at += STEP;
+                continue;
+            }
             let mut len = 0;
             for &byte in step {
                 len += json::escape_into(byte, &mut to[len..]);
@@ -198,6 +205,12 @@ fn special<const N: usize>(bytes: &[u8; N]) -> bool {
     // As signed numbers, the bytes beyond ASCII are below the space too. No early exit, so that it becomes a few
     // vector instructions.
     bytes.iter().fold(false, |found, &b| found | ((b as i8) < 0x20) | (b == b'"') | (b == b'\\'))
+}
+
+/// Whether a byte of UTF-8 does not stand in a JSON string as it is.
+#[inline]
+fn needs_escape<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().fold(false, |found, &b| found | (b < 0x20) | (b == b'"') | (b == b'\\'))
 }
 
 /// Copies `from` to the start of `to`, which is no shorter, up to a step with a special byte; returns how many bytes.

@@ -1,5 +1,5 @@
-//! The rendering zone of TIMESTAMP columns: seconds since the epoch to a local date and time, with the offset of the
-//! last looked-up minute kept at hand.
+//! The rendering zone of TIMESTAMP columns: seconds since the epoch to a local date and time. The last answer is kept at
+//! hand, for rows that follow one another were often written in the same second, and the offset of the last minute.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -24,6 +24,8 @@ pub struct ZoneClock {
     zone: TimeZone,
     /// The minute last asked for and the offset in it, seconds east of Greenwich.
     last: Option<(i64, i64)>,
+    /// The second last asked for, and the answer.
+    answer: Option<(i64, LocalTime)>,
 }
 
 const MINUTE: i64 = 60;
@@ -32,15 +34,25 @@ const REMEMBERED_FROM: i64 = 94_694_400; // 1973-01-01
 impl ZoneClock {
     /// A clock of this zone.
     pub fn new(zone: TimeZone) -> Self {
-        Self { zone, last: None }
+        Self { zone, last: None, answer: None }
     }
 
     /// Local date and time of a moment, seconds since the epoch.
+    #[inline]
     pub fn local(&mut self, seconds: i64) -> LocalTime {
+        match self.answer {
+            Some((last, answer)) if last == seconds => answer,
+            _ => self.look_up(seconds),
+        }
+    }
+
+    fn look_up(&mut self, seconds: i64) -> LocalTime {
         let offset = self.offset(seconds);
         let local = seconds + offset;
         let (year, month, day) = civil(local.div_euclid(86_400));
-        LocalTime { year, month, day, second_of_day: local.rem_euclid(86_400) as u32 }
+        let answer = LocalTime { year, month, day, second_of_day: local.rem_euclid(86_400) as u32 };
+        self.answer = Some((seconds, answer));
+        answer
     }
 
     fn offset(&mut self, seconds: i64) -> i64 {
