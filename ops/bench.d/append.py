@@ -8,7 +8,7 @@ from processes import cargo_bench
 def run(bench, arguments):
     ratios, ours, theirs = [], [], []
     for _ in range(3):
-        figures = {f["name"]: f for f in cargo_bench("append", "relay-store")}
+        figures = {f["name"]: f for f in cargo_bench("append")}
         row = figures["append 64 KiB blocks, groups of 10 ms"]
         ours.append(row["measured"])
         theirs.append(row["yardstick"])

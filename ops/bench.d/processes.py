@@ -69,8 +69,8 @@ def build():
     subprocess.run(["cargo", "build", "--release", "--workspace", "--locked", "--quiet"], cwd=ROOT, check=True)
 
 
-def cargo_bench(name, package="relay", args=()):
+def cargo_bench(name, args=()):
     """Runs one of the benches in benches/ and yields the figures it prints as JSON lines."""
     import json
-    text = output(["cargo", "bench", "--quiet", "--locked", "-p", package, "--bench", name, "--", *args])
+    text = output(["cargo", "bench", "--quiet", "--locked", "--workspace", "--bench", name, "--", *args])
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
