@@ -59,7 +59,7 @@ def build():
     if not shutil.which("cargo"):
         raise Failure("cargo is not installed", remedy="install Rust: https://rustup.rs")
     need_programs(BUILD_NEEDS, CHECKOUT / "target" / "quickstart" / "apt.log")
-    command = ["cargo", "build", "--release", "--locked", "--package", "relay", "--package", "relay-tools", "--bins"]
+    command = ["cargo", "build", "--release", "--locked", "--workspace", "--bins"]
     if subprocess.run(command, cwd=CHECKOUT).returncode != 0:
         raise Failure("the build failed", remedy="see the compiler's message above")
     metadata = subprocess.run(["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"],
