@@ -22,6 +22,10 @@ use super::reader::Reader;
 use super::table_map::read_table_id;
 use super::value::Value;
 
+mod nulled;
+
+pub use nulled::Nulled;
+
 /// What happened to the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowsKind {
