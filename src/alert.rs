@@ -28,6 +28,10 @@ pub enum Kind {
     Latency,
     /// Undelivered data would leave log and source too soon.
     Headroom,
+    /// Rows of a table did not go to their topic: they were skipped, or are dead letters.
+    Gap,
+    /// A topic has more partitions than are used.
+    Partitions,
 }
 
 impl Kind {
@@ -38,6 +42,8 @@ impl Kind {
             Self::Parked => "parked",
             Self::Latency => "latency",
             Self::Headroom => "headroom",
+            Self::Gap => "gap",
+            Self::Partitions => "partitions",
         }
     }
 }

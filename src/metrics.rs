@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::status::exceptions::Fate;
+
 type Labels = Vec<(&'static str, String)>;
 type CounterFamily = Family<Labels, Counter>;
 type SecondsFamily = Family<Labels, Counter<f64, AtomicU64>>;
@@ -61,6 +63,8 @@ pub struct DeliveryMetrics {
     pub bad_text: Counter,
     /// Values and conditions of the script that failed, whatever became of them; also of what is sent again.
     pub etl_errors: Counter,
+    /// Rows that did not leave as they are, by the number of their [`Fate`]; also of what is sent again.
+    pub exceptions: [Counter; Fate::ALL.len()],
     /// Seconds waited because of the throttle.
     pub throttled: Counter<f64, AtomicU64>,
     /// Lives of the delivery that ended in a failure.
@@ -151,6 +155,7 @@ struct DeliveryFamilies {
     parked_rows: CounterFamily,
     bad_text: CounterFamily,
     etl_errors: CounterFamily,
+    exceptions: CounterFamily,
     throttled: SecondsFamily,
     failures: CounterFamily,
     latency: HistogramFamily,
@@ -198,6 +203,10 @@ impl Metrics {
             parked_rows: f.parked_rows.get_or_create(&label).clone(),
             bad_text: f.bad_text.get_or_create(&label).clone(),
             etl_errors: f.etl_errors.get_or_create(&label).clone(),
+            exceptions: Fate::ALL.map(|fate| {
+                let labels = vec![("cursor", name.to_owned()), ("fate", fate.name().to_owned())];
+                f.exceptions.get_or_create(&labels).clone()
+            }),
             throttled: f.throttled.get_or_create(&label).clone(),
             failures: f.failures.get_or_create(&label).clone(),
             latency: f.latency.get_or_create(&label).clone(),
@@ -259,6 +268,7 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
         parked_rows: Family::default(),
         bad_text: Family::default(),
         etl_errors: Family::default(),
+        exceptions: Family::default(),
         throttled: Family::default(),
         failures: Family::default(),
         latency: Family::new_with_constructor(latency_histogram),
@@ -270,6 +280,9 @@ fn register_delivery(root: &mut Registry) -> DeliveryFamilies {
     r.register_with_unit("sent", "Bytes of records acknowledged", Unit::Bytes, f.bytes.clone());
     r.register("resent_records", "Records that were sent again", f.resent.clone());
     r.register("etl_errors", "Values and conditions of the script that failed", f.etl_errors.clone());
+    let help =
+        "Rows skipped, truncated, cut to their key or sent to the dead letters, because of their size or the script";
+    r.register("exceptions", help, f.exceptions.clone());
     r.register("parked_rows", "Rows kept back for a parked table", f.parked_rows.clone());
     r.register(
         "bad_text",

@@ -1,6 +1,8 @@
 //! What the tasks say about themselves, for whoever asks: the API, metrics and the supervisor. Setters are
 //! cheap (an atomic, or a short lock off the hot path); nothing here waits, decides or does I/O.
 
+pub mod exceptions;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::failure::Class;
+use exceptions::{Exception, Exceptions, Fate};
 
 /// How long a confirmation that everything has arrived stays one.
 pub const CONFIRMATION_AGE_MAX: Duration = Duration::from_secs(15);
@@ -365,7 +368,21 @@ struct DeliveryCell {
     throttled_until: Mutex<Option<Instant>>,
     /// Whether the sink's own settings say something that status should repeat.
     notice: Mutex<Option<String>>,
+    exceptions: Exceptions,
+    /// Topics that have more partitions than are used, by name.
+    grown: Mutex<BTreeMap<String, TopicWidth>>,
     configured: AtomicBool,
+}
+
+/// How many partitions of a topic are used. When it grows after its first use, the old number is used on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicWidth {
+    /// Its name.
+    pub topic: String,
+    /// Partitions in use.
+    pub used: u32,
+    /// Partitions that it has.
+    pub partitions: u32,
 }
 
 impl DeliveryHandle {
@@ -379,6 +396,8 @@ impl DeliveryHandle {
             in_flight_bytes: AtomicU64::new(0),
             throttled_until: Mutex::new(None),
             notice: Mutex::new(None),
+            exceptions: Exceptions::default(),
+            grown: Mutex::default(),
             configured: AtomicBool::new(true),
         }))
     }
@@ -447,6 +466,33 @@ impl DeliveryHandle {
     /// The notice.
     pub fn notice(&self) -> Option<String> {
         lock(&self.0.notice).clone()
+    }
+
+    /// Says that a row did not leave as it is; true for the first one of its table and fate. `place` is its entry and its
+    /// row within that.
+    pub fn add_exception(&self, table: &str, fate: Fate, place: (u64, u32), key: &str, reason: &str) -> bool {
+        self.0.exceptions.add(table, fate, place, key, reason)
+    }
+
+    /// Rows that did not leave as they are, by table.
+    pub fn exceptions(&self) -> Vec<Exception> {
+        self.0.exceptions.all()
+    }
+
+    /// Says how many partitions of a topic are used; true when it is news that it has more.
+    pub fn set_width(&self, width: TopicWidth) -> bool {
+        let mut grown = lock(&self.0.grown);
+        if width.partitions > width.used {
+            let known = grown.insert(width.topic.clone(), width.clone());
+            return known != Some(width);
+        }
+        grown.remove(&width.topic);
+        false
+    }
+
+    /// Topics that have grown since they were first used.
+    pub fn grown(&self) -> Vec<TopicWidth> {
+        lock(&self.0.grown).values().cloned().collect()
     }
 
     /// State and problem, for the supervisor and for status.

@@ -7,11 +7,15 @@ use tokio::time::Instant;
 
 use super::{Change, Kind, Notice};
 use crate::config::{Alert, Webhook};
-use crate::status::{Problem, State};
+use crate::status::exceptions::{Exception, Fate};
+use crate::status::{Problem, State, TopicWidth};
 
 /// How long a value must be back within its threshold, and a task run, until that counts as normal: one that tries
 /// again every minute, or a value that hovers, must not be told twice a minute.
 const CALM: Duration = Duration::from_secs(10);
+
+/// How long rows that went elsewhere count as a gap of now.
+const GAP_LASTS: Duration = Duration::from_secs(600);
 
 /// What is known of one task at a moment.
 #[derive(Debug, Clone)]
@@ -28,6 +32,10 @@ pub struct Observation {
     pub problem: Option<Problem>,
     /// Its parked tables, with the reason.
     pub parked: Vec<(String, String)>,
+    /// Rows of its tables that did not leave as they are.
+    pub exceptions: Vec<Exception>,
+    /// Its topics that have more partitions than are used.
+    pub grown: Vec<TopicWidth>,
     /// Seconds behind the source; none while neither this nor the headroom was measured.
     pub lag_seconds: Option<f64>,
     /// Seconds until undelivered data would leave log and source; none while nothing grows.
@@ -100,7 +108,7 @@ impl Conditions {
         let mut seen = BTreeSet::new();
         for task in tasks {
             let Some(to) = &task.settings.webhook else { continue };
-            for (kind, table, verdict) in verdicts(task) {
+            for (kind, table, verdict) in verdicts(task, now_ms) {
                 let key = Key { to: to.clone(), delivery: task.delivery.clone(), kind, table };
                 seen.insert(key.clone());
                 if let Some((change, raised)) = self.judge(&key, now, now_ms, verdict, task.settings.repeat.0) {
@@ -109,7 +117,9 @@ impl Conditions {
             }
             // Tables that are parked no longer.
             let gone = |key: &&Key| {
-                (&key.to, &key.delivery) == (to, &task.delivery) && key.table.is_some() && !seen.contains(*key)
+                (&key.to, &key.delivery, key.kind) == (to, &task.delivery, Kind::Parked)
+                    && key.table.is_some()
+                    && !seen.contains(*key)
             };
             let gone: Vec<Key> = self.raised.keys().filter(gone).cloned().collect();
             for key in gone {
@@ -182,7 +192,7 @@ impl Conditions {
     }
 }
 
-fn verdicts(task: &Observation) -> Vec<(Kind, Option<String>, Verdict)> {
+fn verdicts(task: &Observation, now_ms: i64) -> Vec<(Kind, Option<String>, Verdict)> {
     let of_state = |state: State, other: State| {
         if task.state == state {
             return Verdict::Bad(of_problem(task.problem.as_ref()));
@@ -201,9 +211,45 @@ fn verdicts(task: &Observation) -> Vec<(Kind, Option<String>, Verdict)> {
         let facts = Facts { reason: reason.clone(), next_step: Some(next_step), ..Facts::default() };
         verdicts.push((Kind::Parked, Some(table.clone()), Verdict::Bad(facts)));
     }
+    let tables: BTreeSet<&str> = task.exceptions.iter().map(|exception| &*exception.table).collect();
+    for table in tables {
+        verdicts.push((Kind::Gap, Some(table.to_owned()), gap(task, table, now_ms)));
+    }
+    verdicts.push((Kind::Partitions, None, partitions(task)));
     verdicts.push((Kind::Latency, None, latency(task)));
     verdicts.push((Kind::Headroom, None, headroom(task, name)));
     verdicts
+}
+
+/// Rows of a table that its topic lacks. Each is a matter of its own, so that it is over when no more came for a while.
+fn gap(task: &Observation, table: &str, now_ms: i64) -> Verdict {
+    let gaps = task.exceptions.iter().filter(|exception| exception.table == table && exception.fate.is_gap());
+    let Some(last) = gaps.max_by_key(|exception| exception.last_ms) else { return Verdict::Good { calm: true } };
+    if now_ms.saturating_sub(last.last_ms) > i64::try_from(GAP_LASTS.as_millis()).unwrap_or(i64::MAX) {
+        return Verdict::Good { calm: true };
+    }
+    let (records, what) = match last.fate {
+        Fate::DeadLetter => (last.records, "sent to the dead letters"),
+        Fate::Skipped | Fate::Truncated | Fate::KeyOnly => (last.records, "skipped"),
+    };
+    let reason = format!("{records} rows {what} since the start, the last one at seq {}: {}", last.last, last.reason);
+    let next_step = match last.fate {
+        Fate::DeadLetter => "see the records in dead_letter_topic, and mend what they were refused for",
+        Fate::Skipped | Fate::Truncated | Fate::KeyOnly => "take the rows over by hand, or choose another on_too_large",
+    };
+    Verdict::Bad(Facts { reason, next_step: Some(next_step.to_owned()), ..Facts::default() })
+}
+
+fn partitions(task: &Observation) -> Verdict {
+    let Some(first) = task.grown.first() else { return Verdict::Good { calm: true } };
+    let others = match task.grown.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more topics have grown"),
+    };
+    let TopicWidth { topic, used, partitions } = first;
+    let reason = format!("topic {topic} has {partitions} partitions, {used} of them are used{others}");
+    let next_step = "set accept_partition_change = true once readers can do with rows of a key in another partition";
+    Verdict::Bad(Facts { reason, next_step: Some(next_step.to_owned()), ..Facts::default() })
 }
 
 fn of_problem(problem: Option<&Problem>) -> Facts {

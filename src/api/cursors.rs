@@ -14,7 +14,8 @@ use crate::config::{Delivery, Throttle};
 use crate::delivery::park::table_of;
 use crate::log::address::Address;
 use crate::run::{Daemon, Reset, gauges};
-use crate::status::Problem;
+use crate::status::exceptions::Exception;
+use crate::status::{Problem, TopicWidth};
 
 /// A cursor as the API and the tools print it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,6 +61,12 @@ pub struct CursorView {
     /// What an operator should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// Rows that did not leave as they are since the start, by table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
+    /// Topics that have more partitions than are used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grown_topics: Vec<TopicWidth>,
     /// What its delivery may write a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttle: Option<Throttle>,
@@ -126,6 +133,8 @@ pub fn view(cursor: &CursorState, visible_seq: u64) -> CursorView {
             .collect(),
         problem: None,
         notice: None,
+        exceptions: Vec::new(),
+        grown_topics: Vec::new(),
         throttle: None,
         throttled: false,
         settings: None,
@@ -157,6 +166,8 @@ pub(super) async fn views(daemon: &Arc<Daemon>) -> Vec<CursorView> {
                 view.since_ms = Some(delivery.task().since_ms());
                 view.problem = delivery.task().problem();
                 view.notice = delivery.notice();
+                view.exceptions = delivery.exceptions();
+                view.grown_topics = delivery.grown();
                 view.throttled = delivery.is_throttled();
                 (view.in_flight_records, view.in_flight_bytes) = delivery.in_flight();
             }

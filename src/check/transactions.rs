@@ -16,7 +16,7 @@ pub(super) async fn items(_: &Config) -> Vec<Item> {
 pub(super) async fn items(config: &Config) -> Vec<Item> {
     use crate::config::SinkConfig;
     use crate::sink::kafka::config::Guarantee;
-    use crate::sink::kafka::{Names, inspect, transaction_version};
+    use crate::sink::kafka::{AskedTopic, Names, inspect, transaction_version};
 
     /// How long a cluster may take to answer.
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -28,7 +28,10 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
             continue;
         }
         let topic = Names::of(&config.name, &delivery.name).topic;
-        let Ok(facts) = inspect(kafka, &delivery.name, &[topic], TIMEOUT).await else { continue };
+        let Ok(facts) = inspect(kafka, &delivery.name, &[AskedTopic { name: topic, partitions: None }], TIMEOUT).await
+        else {
+            continue;
+        };
         let version = transaction_version(kafka).await;
         items.extend(facts.first().map(|position| item(position, version).about(&delivery.name)));
     }
@@ -69,6 +72,7 @@ mod tests {
             partitions,
             batch_bytes_max: None,
             compacted,
+            creation: None,
         };
         let good = position(Some(1), Some(true));
         assert_eq!(item(&good, Ok(2)).level, Level::Pass);

@@ -262,6 +262,12 @@ impl Raw {
             rules: self.table,
         };
         objects.validate(kind.kafka())?;
+        if self.etl_on_error == OnError::DeadLetter
+            && kind.kafka().is_none_or(|kafka| kafka.dead_letter_topic.is_none())
+        {
+            let reason = "dead letters need a topic: set dead_letter_topic of a Kafka delivery";
+            return Err(FieldError::new("etl_on_error", reason));
+        }
         let transform = transform::Raw {
             filter: self.filter,
             filter_images: self.filter_images,

@@ -9,7 +9,7 @@ use super::FieldError;
 use super::transform::check_filter;
 use crate::selection::TablePatterns;
 use crate::sink::kafka::check_template;
-use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
+use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, OnTooLarge, Partition};
 
 /// A kind of row change, by the word of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -152,6 +152,9 @@ pub struct TableRule {
     /// The message key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_key: Option<MessageKey>,
+    /// What becomes of a record that is too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_too_large: Option<OnTooLarge>,
 }
 
 impl Objects {
@@ -209,7 +212,7 @@ impl TableRule {
         if self.partitions == Some(0) {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
         }
-        Ok(())
+        check_on_too_large(self.on_too_large.unwrap_or(kafka.on_too_large), kafka)
     }
 
     /// The first setting that only a Kafka delivery has.
@@ -221,9 +224,21 @@ impl TableRule {
             ("partitions", self.partitions.is_some()),
             ("on_key_change", self.on_key_change.is_some()),
             ("message_key", self.message_key.is_some()),
+            ("on_too_large", self.on_too_large.is_some()),
         ];
         settings.into_iter().find(|(_, set)| *set).map(|(field, _)| field)
     }
+}
+
+/// Whether there is a place for what shall go to it.
+pub(crate) fn check_on_too_large(policy: OnTooLarge, kafka: &KafkaConfig) -> Result<(), FieldError> {
+    if policy == OnTooLarge::DeadLetter && kafka.dead_letter_topic.is_none() {
+        return Err(FieldError::new(
+            "on_too_large",
+            "dead letters need a topic: set dead_letter_topic of the Kafka section",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether columns may be named as partition key under that policy.

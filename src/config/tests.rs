@@ -191,6 +191,42 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
             "[[delivery]]\nname = \"a\"\nfile = { path = \"-\", format = \"dts-avro\" }",
             &["relay.toml:5: delivery[0].file.format", "JSON"],
         ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", on_too_large = \"shrink\" }",
+            &["relay.toml:5: delivery[0].kafka.on_too_large", "truncate_columns"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", on_too_large = \"dead_letter\" }",
+            &["relay.toml:5: delivery[0].kafka.on_too_large", "dead_letter_topic"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\" }\n[[delivery.table]]\nmatch = \"a.b\"\non_too_large = \"dead_letter\"",
+            &["relay.toml:8: delivery[0].table[0].on_too_large", "dead_letter_topic"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nfile = { path = \"-\" }\n[[delivery.table]]\nmatch = \"a.b\"\non_too_large = \"skip\"",
+            &["relay.toml:8: delivery[0].table[0].on_too_large", "Kafka"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", topic = \"all\", dead_letter_topic = \"all\" }",
+            &["relay.toml:5: delivery[0].kafka.dead_letter_topic", "of their own"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", dead_letter_topic = \"a b\" }",
+            &["relay.toml:5: delivery[0].kafka.dead_letter_topic", "' '"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\nkafka = { brokers = \"k\", create_topics = true, replication = 0 }",
+            &["relay.toml:5: delivery[0].kafka.replication", "outside 1"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\netl = \"e_drop()\"\netl_on_error = \"dead_letter\"\nkafka = { brokers = \"k\" }",
+            &["relay.toml:6: delivery[0].etl_on_error", "dead_letter_topic"],
+        ),
+        (
+            "[[delivery]]\nname = \"a\"\netl = \"e_drop()\"\netl_on_error = \"dead_letter\"\nfile = { path = \"-\" }",
+            &["relay.toml:6: delivery[0].etl_on_error", "Kafka"],
+        ),
         ("tables = [\"orders\"]", &["relay.toml:3: source.tables", "\"orders\"", "no dot"]),
         ("start = \"seq:4\"", &["relay.toml:3: source.start", "our own log"]),
         ("start = \"yesterday\"", &["relay.toml:3: source.start", "is no address"]),
@@ -237,6 +273,20 @@ fn each_wrong_setting_is_one_sentence_with_file_line_and_field() {
         }
         assert!(!e.contains('\n') && !e.contains("canary"), "{e:?}");
     }
+}
+
+#[test]
+fn large_records_dead_letters_and_new_topics_have_their_settings() {
+    let text = "[[delivery]]\nname = \"a\"\netl = \"e_drop()\"\netl_on_error = \"dead_letter\"\n[delivery.kafka]\n\
+        brokers = \"k\"\non_too_large = \"dead_letter\"\ndead_letter_topic = \"dead\"\ncreate_topics = true\nreplication = 3\n\
+        topic_config = { \"retention.ms\" = \"-1\" }\n[[delivery.table]]\nmatch = \"a.b\"\non_too_large = \"key_only\"\n";
+    let config = with(text).unwrap();
+    let SinkConfig::Kafka(kafka) = &config.deliveries[0].kind else { panic!("Kafka") };
+    assert_eq!((kafka.create_topics, kafka.replication, kafka.topic_config.len()), (true, Some(3), 1));
+    let named: Vec<String> = kafka.named_topics().into_iter().map(|topic| topic.name).collect();
+    assert_eq!(named, ["dead"]);
+    let again = parse(&config.to_toml()).unwrap();
+    assert_eq!(again, config);
 }
 
 #[test]

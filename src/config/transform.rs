@@ -76,12 +76,6 @@ impl Raw {
             Transform { filter, filter_images, etl, etl_file, etl_on_error, etl_ddl, etl_secrets, script, secrets };
         // A zone changes no script's meaning as far as it is checked here.
         transform.compile(TimeZone::UTC).map_err(|reason| FieldError::new(field, reason))?;
-        if etl_on_error == OnError::DeadLetter {
-            return Err(FieldError::new(
-                "etl_on_error",
-                "there is no place for dead letters yet: fail, null, keep or drop",
-            ));
-        }
         Ok(transform)
     }
 }

@@ -24,10 +24,12 @@ use crate::filter::{FilterError, FilterImages, Parsed};
 use crate::format::FormatOptions;
 use crate::format::registry::{Registry, RegistryError};
 use crate::metrics::DeliveryMetrics;
+use crate::sink::kafka::RecordLimits;
 use crate::status::DeliveryHandle;
+use crate::status::exceptions::Fate;
 use places::{Count, Places};
 use records::{Records, Shared};
-use stages::Stages;
+use stages::{Stages, Told};
 
 /// What an encoder is made for; shared by all lives of a delivery.
 pub struct Job {
@@ -47,12 +49,57 @@ pub struct Job {
     pub registry: Option<Registry>,
     /// Where records go.
     pub routing: Routing,
+    /// How large they may be; none: as they come.
+    pub limits: Option<Arc<RecordLimits>>,
     /// Plans of tables, kept over lives.
     pub planner: Arc<Planner>,
     /// What the delivery counts.
     pub metrics: DeliveryMetrics,
     /// Where gaps are shown.
     pub status: DeliveryHandle,
+}
+
+/// A record that does not leave as it is, and why.
+struct Aside<'a> {
+    /// `database.table` at the source.
+    table: &'a str,
+    seq: Seq,
+    row: u32,
+    /// Its row's key; empty where there is none.
+    key: &'a str,
+    reason: &'a str,
+}
+
+impl Job {
+    /// Counts it, and says so the first time that it happens to its table.
+    fn set_aside(&self, fate: Fate, aside: &Aside<'_>) {
+        let Aside { table, seq, row, key, reason } = *aside;
+        self.metrics.exceptions[fate as usize].inc();
+        let first = self.status.add_exception(table, fate, (seq.0, row), key, reason);
+        let cursor = self.status.name();
+        // The key is in the status: values of rows are not logged.
+        if first {
+            tracing::warn!(
+                cursor,
+                table,
+                seq = seq.0,
+                row,
+                fate = fate.name(),
+                reason,
+                "a row does not leave as it is; more of its table are counted, not logged"
+            );
+        } else {
+            tracing::debug!(
+                cursor,
+                table,
+                seq = seq.0,
+                row,
+                fate = fate.name(),
+                reason,
+                "a row does not leave as it is"
+            );
+        }
+    }
 }
 
 /// The conditions of a delivery.
@@ -212,8 +259,10 @@ impl Bench {
     fn count(&mut self, job: &Job, rows: &RowsChange<'_>) -> Result<u64, RowsFault> {
         let Self { stages, records } = self;
         let mut sum = 0;
-        stages.each(job, rows, |rows, row| {
-            sum += records.count(job, rows, row)?;
+        stages.each(job, rows, |rows, row, failed| {
+            if failed.is_none() {
+                sum += records.count(job, rows, row)?;
+            }
             Ok(())
         })?;
         Ok(sum)
@@ -326,7 +375,12 @@ impl Run<'_> {
             shared.end(out);
             return Ok(());
         }
-        stages.each(job, rows, |rows, row| {
+        stages.each(job, rows, |rows, row, failed| {
+            if let Some(error) = failed {
+                records.dead_row(job, &mut shared, rows, row, &error.to_string(), out)?;
+                out.batch().rows += 1;
+                return Ok(());
+            }
             if let Some((seq, place)) = places.as_ref().and_then(|places| places.unsent()) {
                 let begin = TxBoundary { seq, tx: rows.tx, place };
                 records.boundary(job, &begin, None, out)?;
@@ -360,16 +414,18 @@ impl Run<'_> {
                 }
                 Admission::Skip => continue,
             }
-            match self.bench.stages.statement(self.job, change, &table) {
-                Ok(true) => {}
-                Ok(false) => continue,
+            let failed = match self.bench.stages.statement(self.job, change, &table) {
+                Ok(Told::AsItIs) => None,
+                Ok(Told::AsDeadLetter(error)) => Some(error.to_string()),
+                Ok(Told::Not) => continue,
                 Err(fault @ (RowsFault::Gone | RowsFault::Registry(_))) => return Err(fault.of_delivery(change.seq)),
                 Err(RowsFault::Table(reason)) => {
                     self.fault(&table, change.seq, reason);
                     continue;
                 }
-            }
-            let told = self.bench.records.statement(self.job, &mut shared, change, (row, item, &as_told), self.out);
+            };
+            let told = (row, item, &as_told);
+            let told = self.bench.records.statement(self.job, &mut shared, change, told, failed.as_deref(), self.out);
             let told = told.map_err(|fault| fault.of_delivery(change.seq))?;
             if !told {
                 tracing::info!(

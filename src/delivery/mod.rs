@@ -53,7 +53,7 @@ use crate::format::FormatOptions;
 use crate::format::registry::{Patience, Registry};
 use crate::metrics::DeliveryMetrics;
 use crate::sink::file::FileSink;
-use crate::sink::kafka::Budget;
+use crate::sink::kafka::{Budget, RecordLimits};
 #[cfg(feature = "kafka")]
 use crate::sink::kafka::{KafkaSink, TransactionalSink, config::Guarantee};
 use crate::sink::{Sink, SinkError};
@@ -89,9 +89,12 @@ pub struct DeliveryContext {
 /// # Errors
 /// What ended it. The cursor stands where the last ack left it, durable.
 pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
-    let (format, routing) = match &context.config.kind {
-        SinkConfig::Kafka(kafka) => (kafka.format_options(&context.relay), Routing::kafka(kafka)),
-        SinkConfig::File(file) => (FormatOptions::of(file.format, &context.relay), Routing::single()),
+    let (format, routing, limits) = match &context.config.kind {
+        SinkConfig::Kafka(kafka) => {
+            let limits = Arc::new(RecordLimits::new(kafka, &context.relay));
+            (kafka.format_options(&context.relay), Routing::kafka(kafka), Some(limits))
+        }
+        SinkConfig::File(file) => (FormatOptions::of(file.format, &context.relay), Routing::single(), None),
     };
     let selection = Selection::of(&context.config);
     let job = Arc::new(Job {
@@ -103,6 +106,7 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         format,
         registry: registry(&context.config.kind)?,
         routing,
+        limits: limits.clone(),
         planner: Arc::new(Planner::new()),
         metrics: context.metrics.clone(),
         status: context.status.clone(),
@@ -115,12 +119,14 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         #[cfg(feature = "kafka")]
         SinkConfig::Kafka(kafka) => {
             let (relay, budget) = (&*context.relay, &context.budget);
+            let sizes = || limits.clone().unwrap_or_else(|| Arc::new(RecordLimits::new(kafka, relay)));
             match kafka.delivery {
                 Guarantee::AtLeastOnce => {
-                    deliver(&context, || KafkaSink::new((**kafka).clone(), relay, budget), encoder).await
+                    deliver(&context, || KafkaSink::new((**kafka).clone(), relay, budget, sizes()), encoder).await
                 }
                 Guarantee::ExactlyOnce => {
-                    deliver(&context, || TransactionalSink::new((**kafka).clone(), relay, budget), encoder).await
+                    let sink = || TransactionalSink::new((**kafka).clone(), relay, budget, sizes());
+                    deliver(&context, sink, encoder).await
                 }
             }
         }

@@ -108,8 +108,9 @@ impl Parts {
             part.rows += Weight::of(record).rows;
             let key = record.key.map(|span| part.push_bytes(whole.get(span)));
             let value = record.value.map(|span| part.push_bytes(whole.get(span)));
+            let note = part.copy_note(whole, record);
             let event = u32::try_from(part.events.len() - 1).unwrap_or(u32::MAX);
-            part.records.push(Record { event, key, value, ..*record });
+            part.records.push(Record { event, key, value, note, ..*record });
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::format::key::{KeyColumns, Side, UnknownKeyColumn};
 use crate::format::partition::{fold, murmur2_hash, table_hash};
 use crate::format::text::{FormatError, Renderer};
 use crate::sink::Origin;
-use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, Partition};
+use crate::sink::kafka::config::{KafkaConfig, MessageKey, OnKeyChange, OnTooLarge, Partition};
 use crate::sink::kafka::expand;
 
 /// Where statements go.
@@ -44,6 +44,10 @@ pub struct Routing {
     pub message_key: MessageKey,
     /// Whether a null value follows a delete.
     pub tombstones: bool,
+    /// What becomes of a record that is too large.
+    pub on_too_large: OnTooLarge,
+    /// Where records go that were not to be delivered.
+    pub dead_letter_topic: Option<String>,
 }
 
 impl Routing {
@@ -58,6 +62,8 @@ impl Routing {
             on_key_change: OnKeyChange::Update,
             message_key: MessageKey::None,
             tombstones: false,
+            on_too_large: OnTooLarge::Fail,
+            dead_letter_topic: None,
         }
     }
 
@@ -76,6 +82,8 @@ impl Routing {
             on_key_change: config.on_key_change,
             message_key: config.message_key().clone(),
             tombstones: config.tombstones(),
+            on_too_large: config.on_too_large,
+            dead_letter_topic: config.dead_letter_topic.clone(),
         }
     }
 
@@ -98,6 +106,7 @@ impl Routing {
         }
         routing.partition_key = rule.partition_key.clone().or(routing.partition_key);
         routing.partitions = rule.partitions.or(routing.partitions);
+        routing.on_too_large = rule.on_too_large.unwrap_or(routing.on_too_large);
         Cow::Owned(routing)
     }
 
@@ -112,7 +121,9 @@ impl Routing {
         let (destination, hash) = match &self.ddl_topic {
             DdlTopic::Off => return None,
             // One partition, so that statements keep their order.
-            DdlTopic::Named(topic) => (topic.clone(), 0),
+            DdlTopic::Named(topic) => {
+                return Some((Origin { partitions: None, ..self.origin(name, topic.clone()) }, 0));
+            }
             DdlTopic::Data => {
                 let lacks = |part: &str, place: &str| part.is_empty() && self.topic.contains(place);
                 if lacks(database, "{database}") || lacks(table, "{table}") {
@@ -123,7 +134,19 @@ impl Routing {
                 (expand(&self.topic, database, table), hash)
             }
         };
-        Some((Origin { table: name, destination, partitions: self.partitions }, hash))
+        Some((self.origin(name, destination), hash))
+    }
+
+    /// Of the records of a table.
+    fn origin(&self, table: String, destination: String) -> Origin {
+        let fitted = self.on_too_large != OnTooLarge::Fail;
+        Origin { table, destination, partitions: self.partitions, fitted }
+    }
+
+    /// Of its records that were not to be delivered. They too are made to fit, whatever the policy.
+    pub(super) fn dead_letters(&self, table: &str) -> Option<Arc<Origin>> {
+        let topic = self.dead_letter_topic.as_deref()?;
+        Some(Arc::new(Origin { fitted: true, ..Origin::new(table, topic) }))
     }
 }
 
@@ -138,6 +161,8 @@ pub(crate) struct Route {
     message_key: Message,
     split: bool,
     pub(super) tombstones: bool,
+    /// What becomes of a record that is too large.
+    pub(super) on_too_large: OnTooLarge,
     /// The id of its records' schema in its topic.
     schema_id: OnceLock<u32>,
 }
@@ -167,11 +192,10 @@ impl Route {
         };
         Ok(Self {
             plan: plan.id,
-            origin: Arc::new(Origin {
-                table: plan.source.to_string(),
-                destination: expand(&routing.topic, &plan.name.database, &plan.name.table),
-                partitions: routing.partitions,
-            }),
+            origin: Arc::new(
+                routing.origin(plan.source.to_string(), expand(&routing.topic, &plan.name.database, &plan.name.table)),
+            ),
+            on_too_large: routing.on_too_large,
             policy: routing.partition,
             table_hash: table_hash(&plan.source.database, &plan.source.table),
             partition_key,

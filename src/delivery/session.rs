@@ -18,7 +18,7 @@ use super::throttle::Throttle;
 use super::{DeliveryContext, DeliveryError};
 use crate::config::Window;
 use crate::sink::{Ack, Batch, Opening, Progress, Sink};
-use crate::status::{Problem, State, now_ms, now_us};
+use crate::status::{Problem, State, TopicWidth, now_ms, now_us};
 
 /// How often the cursor is moved, and looked at for a reset, a pause or a release.
 const TICK: Duration = Duration::from_secs(1);
@@ -139,7 +139,14 @@ impl<'a> Session<'a> {
         }
         match outcome {
             // The cause, not the consequence: what the sink said first of why it stopped.
-            Err(DeliveryError::Sink(error)) => Err(self.progress.failure().unwrap_or(error).into()),
+            Err(DeliveryError::Sink(error)) => {
+                let error = self.progress.failure().unwrap_or(error);
+                // What it learnt as it closed may be the cure of what it failed for.
+                let anew = closed.as_ref().err().into_iter().chain([&error]).find(|error| error.anew);
+                let Some(anew) = anew else { return Err(error.into()) };
+                tracing::info!(cursor = %self.cursor.name, reason = %anew.reason, "the sink begins anew");
+                Ok(End::Again)
+            }
             Err(error) => Err(error),
             Ok(Ended::Told(end)) => Ok(end),
             Ok(Ended::Pumped(Pumped::Ended)) => Ok(End::Again),
@@ -336,6 +343,15 @@ impl<'a> Session<'a> {
     fn show(&self, waiting: &mut Waiting) -> Result<(), DeliveryError> {
         if let Some(notice) = self.progress.take_notice() {
             self.context.status.set_notice(Some(notice));
+        }
+        for width in self.progress.take_widths() {
+            if self.context.status.set_width(width.clone()) {
+                let TopicWidth { topic, used, partitions } = width;
+                tracing::warn!(
+                    cursor = %self.cursor.name, topic, used, partitions,
+                    "topic has grown; the old number of partitions stays in use until accept_partition_change = true"
+                );
+            }
         }
         let outstanding = lock(&self.ledger).newest().is_some() || self.context.status.state() == State::Starting;
         let trouble = self.progress.subscribe().borrow().trouble.clone();

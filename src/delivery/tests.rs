@@ -82,14 +82,14 @@ impl Encode for Texts {
 
 fn push(out: &mut Outlet, seq: Seq, table: &str, value: &str) {
     let batch = out.batch();
-    let origin = Arc::new(Origin { table: format!("shop.{table}"), destination: table.to_owned(), partitions: None });
+    let origin = Arc::new(Origin::new(format!("shop.{table}"), table));
     let (gtid, position) = (batch.push_bytes(b""), batch.push_bytes(b""));
     let event = batch.events.len() as u32;
     batch.events.push(Event { seq, origin, gtid, position, timestamp_ms: 0 });
     let value = Some(batch.push_bytes(value.as_bytes()));
     let operation = Operation::Insert;
     batch.rows += 1;
-    batch.records.push(Record { event, row: 0, operation, hash: 0, key: None, value, ends_entry: true });
+    batch.records.push(Record { event, row: 0, operation, hash: 0, key: None, value, ends_entry: true, note: None });
 }
 
 struct Lab {

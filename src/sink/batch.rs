@@ -78,6 +78,45 @@ pub struct Origin {
     pub destination: String,
     /// Number of partitions that the table uses, when it is set apart from the destination's.
     pub partitions: Option<u32>,
+    /// Whether its records are made to fit the destination's own limit before they are sent; else the destination is to
+    /// refuse what it does not take.
+    pub fitted: bool,
+}
+
+impl Origin {
+    /// Of a table, to a destination that is used whole; one that refuses a record stops the delivery.
+    pub fn new(table: impl Into<String>, destination: impl Into<String>) -> Self {
+        Self { table: table.into(), destination: destination.into(), partitions: None, fitted: false }
+    }
+}
+
+/// What a record says of itself when it is not a row as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// These columns, names with commas between, are NULL because the row is too large.
+    Truncated(Span),
+    /// It holds the key's columns only, for the same reason.
+    KeyOnly,
+    /// It was not to be delivered, and why; a part of it, from 1, and how many there are, when its value is compressed
+    /// and cut.
+    DeadLetter {
+        /// Why.
+        reason: Span,
+        /// Which part of how many.
+        chunk: Option<(u32, u32)>,
+    },
+    /// It is larger than is allowed and stops the delivery; the key of its row, as text.
+    TooLarge(Span),
+}
+
+impl Note {
+    /// The text that it points to.
+    fn text(&mut self) -> Option<&mut Span> {
+        match self {
+            Self::Truncated(text) | Self::DeadLetter { reason: text, .. } | Self::TooLarge(text) => Some(text),
+            Self::KeyOnly => None,
+        }
+    }
 }
 
 /// What the records of one entry share.
@@ -113,6 +152,8 @@ pub struct Record {
     pub value: Option<Span>,
     /// Whether it is the last record of its entry, so that its ack is the entry's.
     pub ends_entry: bool,
+    /// What it says of itself, as an index into [`Batch::notes`]; mostly nothing.
+    pub note: Option<u32>,
 }
 
 /// Consecutive entries, encoded. It covers every entry from `first` to `last`, also those that made no record.
@@ -126,6 +167,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The records, in order.
     pub records: Vec<Record>,
+    /// What some of them say of themselves.
+    pub notes: Vec<Note>,
     /// What spans point into.
     pub bytes: Vec<u8>,
     /// Row changes that the records tell of; a split one counts once.
@@ -164,10 +207,31 @@ impl Batch {
         &self.events[record.event as usize]
     }
 
+    /// What a record of this batch says of itself.
+    pub fn note_of(&self, record: &Record) -> Option<&Note> {
+        record.note.map(|note| &self.notes[note as usize])
+    }
+
+    /// Keeps a note for a record of this batch.
+    pub fn push_note(&mut self, note: Note) -> Option<u32> {
+        self.notes.push(note);
+        u32::try_from(self.notes.len() - 1).ok()
+    }
+
+    /// Takes a note of a record of `from` over, with its text; where it stands.
+    pub fn copy_note(&mut self, from: &Self, record: &Record) -> Option<u32> {
+        let mut note = *from.note_of(record)?;
+        if let Some(text) = note.text() {
+            *text = self.push_bytes(from.get(*text));
+        }
+        self.push_note(note)
+    }
+
     /// Forgets the contents, keeps the memory.
     pub fn clear(&mut self) {
         self.events.clear();
         self.records.clear();
+        self.notes.clear();
         self.bytes.clear();
         self.commits.clear();
         (self.rows, self.more) = (0, false);
@@ -187,8 +251,7 @@ pub(crate) mod tests {
     /// As [`batch`], to that topic; the record's hash is its seq.
     pub(crate) fn batch_to(topic: &str, first: u64, values: &[&str]) -> Batch {
         let mut batch = Batch { first: Seq(first), last: Seq(first - 1), ..Batch::default() };
-        let origin =
-            Arc::new(Origin { table: "shop.orders".to_owned(), destination: topic.to_owned(), partitions: None });
+        let origin = Arc::new(Origin::new("shop.orders", topic));
         for value in values {
             batch.last = batch.last.next();
             let (gtid, position) = (batch.push_bytes(b"uuid:7"), batch.push_bytes(b"binlog.000001:4"));
@@ -197,7 +260,16 @@ pub(crate) mod tests {
             let value = Some(batch.push_bytes(value.as_bytes()));
             let operation = Operation::Insert;
             let hash = seq.0 as i32;
-            batch.records.push(Record { event, row: 0, operation, hash, key: None, value, ends_entry: true });
+            batch.records.push(Record {
+                event,
+                row: 0,
+                operation,
+                hash,
+                key: None,
+                value,
+                ends_entry: true,
+                note: None,
+            });
         }
         batch.commits.push((batch.last, 1));
         batch

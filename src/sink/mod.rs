@@ -19,7 +19,7 @@ use std::future::Future;
 use relay_store::{CursorEpoch, Seq};
 use thiserror::Error;
 
-pub use batch::{Batch, Event, Operation, Origin, Record, Span};
+pub use batch::{Batch, Event, Note, Operation, Origin, Record, Span};
 pub use progress::{Progress, Report};
 
 use crate::failure::{Class, Failure};
@@ -101,6 +101,8 @@ pub struct SinkError {
     pub place: Option<Place>,
     /// Where the destination knows the cursor to stand, in a later epoch than the one it was opened with.
     pub cursor: Option<(CursorEpoch, Seq)>,
+    /// The sink has learnt what another life goes on with at once, from what was acked. It says so once for each thing.
+    pub anew: bool,
 }
 
 /// A record at fault: where it stands in the log and which table it is of.
@@ -117,12 +119,21 @@ pub struct Place {
 impl SinkError {
     /// A failure that retrying can cure.
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self { class: Class::Transient, reason: reason.into(), next_step: None, place: None, cursor: None }
+        Self::new(Class::Transient, reason.into())
     }
 
     /// A failure that only an operator can cure.
     pub fn definite(reason: impl Into<String>) -> Self {
-        Self { class: Class::Definite, reason: reason.into(), next_step: None, place: None, cursor: None }
+        Self::new(Class::Definite, reason.into())
+    }
+
+    /// No failure: the sink has learnt what another life goes on with at once.
+    pub fn anew(reason: impl Into<String>) -> Self {
+        Self { anew: true, ..Self::transient(reason) }
+    }
+
+    fn new(class: Class, reason: String) -> Self {
+        Self { class, reason, next_step: None, place: None, cursor: None, anew: false }
     }
 
     /// Adds what the operator can do.

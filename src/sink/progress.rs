@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Ack, SinkError};
 use crate::failure::Class;
+use crate::status::TopicWidth;
 
 /// What a sink last said.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Report {
     pub trouble: Option<String>,
     /// What an operator should know of the destination although nothing is held up.
     pub notice: Option<String>,
+    /// How many partitions of topics are used, as far as that was not handed out yet.
+    pub widths: Vec<TopicWidth>,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +135,24 @@ impl Progress {
             false
         });
         notice
+    }
+
+    /// Says how many partitions of a topic are used.
+    pub fn set_width(&self, width: TopicWidth) {
+        self.0.report.send_modify(|report| report.widths.push(width));
+    }
+
+    /// What was said of them, handed out once.
+    pub fn take_widths(&self) -> Vec<TopicWidth> {
+        if self.0.report.borrow().widths.is_empty() {
+            return Vec::new();
+        }
+        let mut widths = Vec::new();
+        self.0.report.send_if_modified(|report| {
+            widths = std::mem::take(&mut report.widths);
+            false
+        });
+        widths
     }
 
     /// The failure, when there is one.

@@ -10,6 +10,8 @@ fn task(delivery: Option<&str>, state: State) -> Observation {
         ran_for: if state == State::Running { Duration::from_secs(60) } else { Duration::ZERO },
         problem: None,
         parked: Vec::new(),
+        exceptions: Vec::new(),
+        grown: Vec::new(),
         lag_seconds: Some(0.0),
         headroom_seconds: None,
         capture: None,
@@ -160,4 +162,50 @@ fn what_leaves_the_config_is_over_and_a_new_address_hears_of_what_lasts() {
     silent.settings.webhook = None;
     assert_eq!(lab.look(3, &[silent]), []);
     assert_eq!(lab.conditions.raised().count(), 0);
+}
+
+#[test]
+fn rows_that_a_topic_lacks_are_told_by_table_until_no_more_came_for_a_while() {
+    let mut lab = Lab::new();
+    let exception = |table: &str, fate, at_s: i64| Exception {
+        table: table.to_owned(),
+        fate,
+        records: 3,
+        first: "7:0".to_owned(),
+        last: "9:1".to_owned(),
+        key: String::new(),
+        reason: "5000 bytes, 4000 are allowed".to_owned(),
+        last_ms: 1_767_225_600_000 + at_s * 1000,
+    };
+    let with = |exceptions: Vec<Exception>| Observation { exceptions, ..task(Some("orders"), State::Running) };
+    let truncated = exception("shop.a", Fate::Truncated, 0);
+    assert!(lab.look(0, &[with(vec![truncated.clone()])]).is_empty(), "the row arrived");
+    let skipped = with(vec![truncated, exception("shop.b", Fate::Skipped, 0)]);
+    let notices = lab.notices(1, std::slice::from_ref(&skipped));
+    let [notice] = &notices[..] else { panic!("{notices:?}") };
+    assert_eq!((notice.alert, notice.change, notice.table.as_deref()), (Kind::Gap, Change::Raised, Some("shop.b")));
+    assert!(notice.text.contains("3 rows skipped") && notice.text.contains("seq 9:1"), "{notice:?}");
+    assert!(lab.look(2, std::slice::from_ref(&skipped)).is_empty());
+    let more = with(vec![exception("shop.b", Fate::DeadLetter, 500)]);
+    assert!(lab.look(700, std::slice::from_ref(&more)).is_empty(), "another one came");
+    assert_eq!(lab.look(1200, &[more]), [(Kind::Gap, Change::Normal)]);
+}
+
+#[test]
+fn a_topic_that_has_grown_is_told_until_its_width_is_accepted() {
+    let mut lab = Lab::new();
+    let with = |partitions: &[(&str, u32)]| {
+        let grown = partitions.iter().map(|(topic, partitions)| TopicWidth {
+            topic: (*topic).to_owned(),
+            used: 3,
+            partitions: *partitions,
+        });
+        Observation { grown: grown.collect(), ..task(Some("orders"), State::Running) }
+    };
+    let notices = lab.notices(0, &[with(&[("a", 6), ("b", 9)])]);
+    let [notice] = &notices[..] else { panic!("{notices:?}") };
+    assert_eq!((notice.alert, notice.change), (Kind::Partitions, Change::Raised));
+    assert!(notice.text.contains("topic a has 6 partitions, 3 of them are used, and 1 more"), "{notice:?}");
+    assert!(notice.next_step.as_ref().is_some_and(|step| step.contains("accept_partition_change")));
+    assert_eq!(lab.look(1, &[with(&[])]), [(Kind::Partitions, Change::Normal)]);
 }

@@ -165,6 +165,7 @@ fn a_life_that_begins_within_a_transaction_does_not_say_what_it_cannot_know() {
         format: kafka.format_options("t"),
         registry: None,
         routing: Routing::kafka(kafka),
+        limits: Some(Arc::new(RecordLimits::new(kafka, "t"))),
         planner: Arc::default(),
         metrics: Metrics::new("t", "").delivery("c"),
         status: Status::new().delivery("c"),

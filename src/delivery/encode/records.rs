@@ -1,12 +1,15 @@
 //! Rows and statements to records: which event of the batch, which key, which partition, the value.
 
+mod dead_letter;
+mod oversize;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use relay_store::Seq;
 
 use super::places::Places;
-use super::{Job, RowsFault};
+use super::{Aside, Job, RowsFault};
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
@@ -19,8 +22,11 @@ use crate::format::key::Side;
 use crate::format::registry::{Registry, RegistryError, write_frame};
 use crate::format::text::{FormatError, Renderer};
 use crate::format::{TxPlace, Writer, dts_avro};
-use crate::sink::{Event, Operation, Origin, Record, Span};
+use crate::sink::kafka::config::OnTooLarge;
+use crate::sink::{Batch, Event, Operation, Origin, Record, Span};
+use crate::status::exceptions::Fate;
 use crate::status::now_ms;
+use oversize::{Smaller, TooLarge};
 
 /// Most tables whose routes are remembered; all are forgotten beyond, and built again as they come.
 const ROUTES_MAX: usize = 8192;
@@ -33,6 +39,17 @@ pub(super) struct Records {
     routes: HashMap<u64, Arc<Route>>,
     last: Option<Arc<Route>>,
     scratch: Vec<u8>,
+    /// For rows that are too large.
+    smaller: Smaller,
+}
+
+/// What a record is written of.
+struct Writing<'w, 'r> {
+    job: &'w Job,
+    route: &'w Route,
+    place: TxPlace,
+    rows: &'w RowsChange<'r>,
+    packed: &'w [RowChange<'r>],
 }
 
 /// What the records of an entry share, until the batch they are in is handed over.
@@ -106,6 +123,7 @@ impl Records {
             routes: HashMap::new(),
             last: None,
             scratch: Vec::new(),
+            smaller: Smaller::default(),
         }
     }
 
@@ -191,10 +209,48 @@ impl Records {
         operation: Operation,
         out: &mut Outlet,
     ) -> Result<(), RowsFault> {
-        let Some(row) = packed.first() else { return Ok(()) };
         let event = shared.event(&route.origin, out)?;
-        let side = side(rows);
         let batch = out.batch();
+        let start = batch.bytes.len();
+        let writing = Writing { job, route, place, rows, packed };
+        let record = self.write(&writing, shared, (event, operation, side(rows)), batch)?;
+        let tombstone = route.tombstones && rows.op == Op::Delete;
+        let Some(bytes) = job.limits.as_ref().and_then(|limits| limits.exceeded_by(batch, &record)) else {
+            batch.records.push(record);
+            if tombstone {
+                batch.records.push(Record { value: None, ..record });
+            }
+            return Ok(());
+        };
+        if packed.len() > 1 {
+            // It is too large because of its company.
+            batch.bytes.truncate(start);
+            let (one, other) = packed.split_at(packed.len() / 2);
+            self.record(job, route, shared, place, rows, one, operation, out)?;
+            return self.record(job, route, shared, place, rows, other, operation, out);
+        }
+        let key = record.key.map(|key| batch.get(key).to_vec());
+        self.too_large(&writing, shared, TooLarge { record, start, bytes }, out)?;
+        if let (true, Some(key)) = (tombstone, key) {
+            // That the row is gone can be told whatever it held.
+            let event = shared.event(&route.origin, out)?;
+            let batch = out.batch();
+            let key = Some(batch.push_bytes(&key));
+            batch.records.push(Record { event, key, value: None, ..record });
+        }
+        Ok(())
+    }
+
+    /// Appends key and value of a record to the batch's bytes; it is none of the batch's records yet.
+    fn write(
+        &mut self,
+        writing: &Writing<'_, '_>,
+        shared: &Shared<'_>,
+        (event, operation, side): (u32, Operation, Side),
+        batch: &mut Batch,
+    ) -> Result<Record, RowsFault> {
+        let Writing { route, rows, packed, .. } = *writing;
+        let row = packed.first().ok_or_else(|| RowsFault::Table("a record of no row".to_owned()))?;
         let start = batch.bytes.len();
         let Self { writer, keys, .. } = self;
         let keyed = route
@@ -203,26 +259,33 @@ impl Records {
         let key_bytes = key.map(|span| &batch.bytes[span.range()]);
         let hash = route.hash(rows.plan, row, side, key_bytes, &mut self.keys, &mut self.scratch)?;
         let start = batch.bytes.len();
-        if let Some(registry) = &job.registry {
-            write_frame(route.schema_id(|topic| id_of(registry, topic))?, &mut batch.bytes);
-        }
-        self.writer.write(rows, packed, &place, shared.now_ms, &mut batch.bytes)?;
+        self.write_value(writing, shared, &mut batch.bytes)?;
         let value = Some(batch.span_from(start));
-        let record = Record { event, row: row.index, operation, hash, key, value, ends_entry: false };
-        batch.records.push(record);
-        if route.tombstones && rows.op == Op::Delete {
-            batch.records.push(Record { value: None, ..record });
-        }
-        Ok(())
+        Ok(Record { event, row: row.index, operation, hash, key, value, ends_entry: false, note: None })
     }
 
-    /// The record of a statement about `item`, told under the name `as_told`; false when it goes nowhere.
+    fn write_value(
+        &mut self,
+        writing: &Writing<'_, '_>,
+        shared: &Shared<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RowsFault> {
+        let Writing { job, route, place, rows, packed } = writing;
+        if let Some(registry) = &job.registry {
+            write_frame(route.schema_id(|topic| id_of(registry, topic))?, out);
+        }
+        Ok(self.writer.write(rows, packed, place, shared.now_ms, out)?)
+    }
+
+    /// The record of a statement about `item`, told under the name `as_told`; false when it goes nowhere. One on which the
+    /// script `failed` goes where dead letters go.
     pub(super) fn statement(
         &mut self,
         job: &Job,
         shared: &mut Shared<'_>,
         change: &DdlChange<'_>,
         (row, item, as_told): (u32, &ddl::Item, &TableName),
+        failed: Option<&str>,
         out: &mut Outlet,
     ) -> Result<bool, RowsFault> {
         let source = TableName::new(item.database.as_str(), item.table.as_str());
@@ -236,12 +299,38 @@ impl Records {
         let start = batch.bytes.len();
         let keyed = routing.has_keys() && self.writer.write_ddl_key(change, target, &mut batch.bytes);
         let key = keyed.then(|| batch.span_from(start));
-        let start = batch.bytes.len();
+        let value = batch.bytes.len();
         frame(job, &destination, &mut batch.bytes)?;
         self.writer.write_ddl(change, target, shared.now_ms, &mut batch.bytes);
-        let value = Some(batch.span_from(start));
+        let value = Some(batch.span_from(value));
         let operation = Operation::Ddl;
-        batch.records.push(Record { event, row, operation, hash, key, value, ends_entry: false });
+        let record = Record { event, row, operation, hash, key, value, ends_entry: false, note: None };
+        let exceeded = job.limits.as_ref().and_then(|limits| Some((limits, limits.exceeded_by(batch, &record)?)));
+        let table = match &*source.table {
+            "" => source.database.to_string(),
+            _ => source.to_string(),
+        };
+        if let Some(error) = failed {
+            let aside = Aside { table: &table, seq: change.seq, row, key: "", reason: error };
+            self.dead_letter(job, shared, &record, start, &aside, false, out)?;
+        } else if let Some((limits, bytes)) = exceeded {
+            let limit = limits.of(&batch.event_of(&record).origin);
+            let reason = format!("{bytes} bytes, {limit} are allowed");
+            let aside = Aside { table: &table, seq: change.seq, row, key: "", reason: &reason };
+            match routing.on_too_large {
+                OnTooLarge::Skip => {
+                    batch.bytes.truncate(start);
+                    job.set_aside(Fate::Skipped, &aside);
+                }
+                OnTooLarge::DeadLetter => self.dead_letter(job, shared, &record, start, &aside, true, out)?,
+                // Nothing of a statement can be left out.
+                OnTooLarge::Fail | OnTooLarge::TruncateColumns | OnTooLarge::KeyOnly => {
+                    oversize::refuse(batch, TooLarge { record, start, bytes }, &aside, OnTooLarge::Fail);
+                }
+            }
+        } else {
+            batch.records.push(record);
+        }
         Ok(true)
     }
 
@@ -255,7 +344,7 @@ impl Records {
         out: &mut Outlet,
     ) -> Result<(), RowsFault> {
         let Some(topic) = job.format.boundary_topic() else { return Ok(()) };
-        let origin = Origin { table: String::new(), destination: topic.to_owned(), partitions: None };
+        let origin = Origin::new("", topic);
         let mut shared = Shared::new(boundary.seq, boundary.tx, boundary.place);
         let event = shared.event(&Arc::new(origin), out)?;
         let batch = out.batch();
@@ -268,7 +357,7 @@ impl Records {
         self.writer.write_boundary(boundary, tables, shared.now_ms, &mut batch.bytes);
         let value = Some(batch.span_from(start));
         let operation = if counts.is_none() { Operation::Begin } else { Operation::Commit };
-        let record = Record { event, row: 0, operation, hash: 0, key, value, ends_entry: counts.is_some() };
+        let record = Record { event, row: 0, operation, hash: 0, key, value, ends_entry: counts.is_some(), note: None };
         batch.records.push(record);
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
 use crate::change::{DdlChange, Op, RowChange, RowsChange};
 use crate::delivery::select::Lane;
-use crate::etl::{Bound, Outcome, Scratch};
+use crate::etl::{Bound, EvalError, Outcome, Scratch};
 use crate::filter::{Filter, Session, Verdict};
 
 /// Most plans of which it is remembered what is done with them; all are forgotten beyond, and looked at again as they
@@ -23,6 +23,16 @@ pub(super) struct Stages {
     /// Plans that the script made, as they are delivered.
     rewritten: HashMap<u64, Arc<TablePlan>>,
     scratch: Scratch,
+}
+
+/// What becomes of a statement.
+pub(super) enum Told {
+    /// It leaves.
+    AsItIs,
+    /// It is left out.
+    Not,
+    /// The script failed on it: it goes where dead letters go.
+    AsDeadLetter(EvalError),
 }
 
 /// What is done with the rows of one plan.
@@ -40,12 +50,13 @@ impl Stages {
         Ok(plain.then(|| Arc::clone(&way.lane.plan)))
     }
 
-    /// Gives the rows of an entry as they leave, in order.
+    /// Gives the rows of an entry as they leave, in order; one that goes where dead letters go, as it came and with the
+    /// reason.
     pub(super) fn each(
         &mut self,
         job: &Job,
         rows: &RowsChange<'_>,
-        mut visit: impl FnMut(&RowsChange<'_>, &RowChange<'_>) -> Result<(), RowsFault>,
+        mut visit: impl FnMut(&RowsChange<'_>, &RowChange<'_>, Option<EvalError>) -> Result<(), RowsFault>,
     ) -> Result<(), RowsFault> {
         let way = self.way(job, rows)?;
         if !way.lane.carries(rows.op) {
@@ -55,37 +66,39 @@ impl Stages {
             let row = row.map_err(|error| RowsFault::Table(error.to_string()))?;
             let Some((op, row)) = judged(job, &way, rows, row)? else { continue };
             let Some(script) = &way.script else {
-                visit(&RowsChange { plan: &way.lane.plan, op, ..*rows }, &row)?;
+                visit(&RowsChange { plan: &way.lane.plan, op, ..*rows }, &row, None)?;
                 continue;
             };
             let Self { scratch, rewritten, .. } = self;
             let rows = RowsChange { op, ..*rows };
             match script.run(&rows, &row, scratch).map_err(|error| RowsFault::Table(error.to_string()))? {
-                Outcome::Keep => visit(&RowsChange { plan: &way.lane.plan, ..rows }, &row)?,
+                Outcome::Keep => visit(&RowsChange { plan: &way.lane.plan, ..rows }, &row, None)?,
                 Outcome::Drop => {}
                 Outcome::Changed { plan, op, row } => {
                     let plan = delivered(job, rewritten, plan)?;
-                    visit(&RowsChange { plan: &plan, op, ..rows }, &row)?;
+                    visit(&RowsChange { plan: &plan, op, ..rows }, &row, None)?;
                 }
-                Outcome::DeadLetter(error) => return Err(RowsFault::Table(error.to_string())),
+                Outcome::DeadLetter(error) => {
+                    visit(&RowsChange { plan: &way.lane.plan, ..rows }, &row, Some(error))?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether a statement about this object leaves.
+    /// What becomes of a statement about this object.
     pub(super) fn statement(
         &mut self,
         job: &Job,
         change: &DdlChange<'_>,
         table: &TableName,
-    ) -> Result<bool, RowsFault> {
-        let Some(script) = job.script.as_ref().filter(|_| job.script_sees_statements) else { return Ok(true) };
+    ) -> Result<Told, RowsFault> {
+        let Some(script) = job.script.as_ref().filter(|_| job.script_sees_statements) else { return Ok(Told::AsItIs) };
         let outcome = script.run_ddl(change, &table.database, &table.table, &mut self.scratch);
         match outcome.map_err(|error| RowsFault::Table(error.to_string()))? {
-            Outcome::Drop => Ok(false),
-            Outcome::DeadLetter(error) => Err(RowsFault::Table(error.to_string())),
-            Outcome::Keep | Outcome::Changed { .. } => Ok(true),
+            Outcome::Drop => Ok(Told::Not),
+            Outcome::DeadLetter(error) => Ok(Told::AsDeadLetter(error)),
+            Outcome::Keep | Outcome::Changed { .. } => Ok(Told::AsItIs),
         }
     }
 

@@ -77,6 +77,7 @@ struct Encoded {
     batches: Vec<Batch>,
     outcome: Result<(), EncodeError>,
     metrics: DeliveryMetrics,
+    status: DeliveryHandle,
 }
 
 fn encode_in(settings: &str, tables: &[&str], scope: Scope, events: &[Vec<u8>]) -> Encoded {
@@ -89,6 +90,18 @@ fn encode_objects(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8
 }
 
 fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>], block_events: usize) -> Encoded {
+    encode_limited(delivery, settings, scope, events, block_events, &[])
+}
+
+/// `limits` are those that topics told of.
+fn encode_limited(
+    delivery: &str,
+    settings: &str,
+    scope: Scope,
+    events: &[Vec<u8>],
+    block_events: usize,
+    limits: &[(&str, usize)],
+) -> Encoded {
     let text = format!(
         "name = \"t\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"c\"\n{delivery}\n\
          [delivery.kafka]\nbrokers = \"k\"\n{settings}"
@@ -96,6 +109,10 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
     let config = Config::parse(&text, Path::new("test"), &|_| None).expect("valid").deliveries.remove(0);
     let SinkConfig::Kafka(kafka) = &config.kind else { panic!("a Kafka delivery") };
     let metrics = Metrics::new("t", "").delivery("c");
+    let (status, sizes) = (Status::new().delivery("c"), RecordLimits::new(kafka, "t"));
+    for (topic, bytes) in limits {
+        sizes.learn(topic, *bytes);
+    }
     let job = Job {
         selection: Selection::of(&config),
         conditions: Conditions::of_delivery(&config).expect("conditions"),
@@ -105,9 +122,10 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
         format: kafka.format_options("t"),
         registry: None,
         routing: Routing::kafka(kafka),
+        limits: Some(Arc::new(sizes)),
         planner: Arc::default(),
         metrics: metrics.clone(),
-        status: Status::new().delivery("c"),
+        status: status.clone(),
     };
     let (blocks, store, _dir) = log(events, block_events);
     let encoder = Encoder::new(Arc::new(job), scope, || store.reader());
@@ -124,7 +142,7 @@ fn encode_blocks(delivery: &str, settings: &str, scope: Scope, events: &[Vec<u8>
             break;
         }
     }
-    Encoded { batches, outcome, metrics }
+    Encoded { batches, outcome, metrics, status }
 }
 
 fn everything() -> Scope {
@@ -368,6 +386,9 @@ fn a_replay_delivers_one_table_up_to_its_end() {
 
 #[path = "objects_tests.rs"]
 mod objects;
+
+#[path = "oversize_tests.rs"]
+mod oversize;
 
 #[path = "places_tests.rs"]
 mod places;

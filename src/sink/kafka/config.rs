@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::config::objects::check_partition_key;
+use crate::config::objects::{check_on_too_large, check_partition_key};
 use crate::config::{FieldError, Secret, Size};
 use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
 use crate::format::debezium_json::{DebeziumOptions, DecimalForm};
@@ -70,6 +70,21 @@ pub struct KafkaConfig {
     /// Largest record, before compression.
     #[serde(default = "default_max_record_bytes")]
     pub max_record_bytes: Size,
+    /// What becomes of a record that is larger than this, or than its topic takes.
+    #[serde(default)]
+    pub on_too_large: OnTooLarge,
+    /// Topic of records that were not to be delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_topic: Option<String>,
+    /// Whether topics that are missing are created, with `partitions`.
+    #[serde(default)]
+    pub create_topics: bool,
+    /// Replicas of topics that are created; the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<u16>,
+    /// Settings of topics that are created.
+    #[serde(default)]
+    pub topic_config: BTreeMap<String, String>,
     /// How the connection is protected.
     #[serde(default)]
     pub security: Security,
@@ -318,6 +333,43 @@ pub enum OnKeyChange {
     Update,
 }
 
+/// A topic that the settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedTopic {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Rows of tables, and mostly their statements.
+    Rows,
+    /// Statements or transactions, in order: one partition is used.
+    Statements,
+    /// What was not to be delivered.
+    DeadLetters,
+}
+
+/// What becomes of a record that is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTooLarge {
+    /// The delivery parks at it.
+    #[default]
+    Fail,
+    /// It is left out: a gap that is named and counted.
+    Skip,
+    /// Its largest columns of variable length become NULL, the largest first, until it fits.
+    TruncateColumns,
+    /// It holds the key's columns only.
+    KeyOnly,
+    /// It goes to `dead_letter_topic`, compressed and in parts.
+    DeadLetter,
+}
+
 /// The record's key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MessageKey {
@@ -488,6 +540,41 @@ impl KafkaConfig {
         }
     }
 
+    /// Topics whose names the settings say outright: not those that depend on a table's name.
+    pub fn named_topics(&self) -> Vec<NamedTopic> {
+        let mut topics: Vec<NamedTopic> = Vec::new();
+        let mut add = |name: Option<&str>, purpose| {
+            let Some(name) = name.map(str::to_owned) else { return };
+            if !topics.iter().any(|topic| topic.name == name) {
+                topics.push(NamedTopic { name, purpose });
+            }
+        };
+        add(Some(&*self.topic).filter(|topic| super::topics::is_fixed(topic)), Purpose::Rows);
+        add(Some(&*self.ddl_topic).filter(|topic| !matches!(*topic, "data" | "off")), Purpose::Statements);
+        let transactions = self.transaction_topic.as_deref().filter(|_| self.format == FormatName::DebeziumJson);
+        add(transactions, Purpose::Statements);
+        add(self.dead_letter_topic.as_deref(), Purpose::DeadLetters);
+        topics
+    }
+
+    /// What a topic is for.
+    pub fn purpose_of(&self, topic: &str) -> Purpose {
+        self.named_topics().iter().find(|named| named.name == topic).map_or(Purpose::Rows, |named| named.purpose)
+    }
+
+    fn check_dead_letters(&self) -> Result<(), FieldError> {
+        let Some(topic) = &self.dead_letter_topic else {
+            return check_on_too_large(self.on_too_large, self);
+        };
+        super::topics::check_name(topic).map_err(|reason| FieldError::new("dead_letter_topic", reason))?;
+        let taken = [Some(&self.topic), Some(&self.ddl_topic), self.transaction_topic.as_ref()];
+        if taken.contains(&Some(topic)) {
+            let reason = "other records go there: dead letters need a topic of their own";
+            return Err(FieldError::new("dead_letter_topic", reason));
+        }
+        Ok(())
+    }
+
     /// Checks what serde cannot: values that contradict one another.
     ///
     /// # Errors
@@ -527,6 +614,11 @@ impl KafkaConfig {
         }
         if self.partitions == Some(0) {
             return Err(FieldError::new("partitions", "it is 0; leave it out to use the topic's own number"));
+        }
+        self.check_dead_letters()?;
+        if self.replication.is_some_and(|replicas| replicas == 0 || replicas > i16::MAX as u16) {
+            let reason = format!("it is outside 1 to {}; leave it out for the cluster's default", i16::MAX);
+            return Err(FieldError::new("replication", reason));
         }
         super::settings::check_passthrough(&self.librdkafka)?;
         super::settings::check_guarantee(self)?;

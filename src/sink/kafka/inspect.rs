@@ -3,16 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RecordLimits;
 use super::config::KafkaConfig;
-use super::limits::Limits;
 use super::producer::{Producer, Topic};
 use super::settings::BATCH_BYTES;
-use super::topics::is_fixed;
+use super::topic_admin::{Creation, TopicAdmin};
 use super::window::Window;
 use crate::sink::{Progress, SinkError};
 
-/// What the cluster says of a topic.
+/// A topic that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedTopic {
+    /// Its name.
+    pub name: String,
+    /// Partitions that its table wants.
+    pub partitions: Option<u32>,
+}
+
+/// What the cluster says of a topic.
+#[derive(Debug, Clone)]
 pub struct TopicFacts {
     /// Its name.
     pub topic: String,
@@ -22,18 +31,8 @@ pub struct TopicFacts {
     pub batch_bytes_max: Option<u64>,
     /// Whether it keeps the newest record of a key only, when the cluster tells.
     pub compacted: Option<bool>,
-}
-
-/// Topics that the settings name outright: not those that depend on a table's name.
-pub fn named_topics(config: &KafkaConfig) -> Vec<String> {
-    let mut topics: Vec<String> = Vec::new();
-    if is_fixed(&config.topic) {
-        topics.push(config.topic.clone());
-    }
-    if !matches!(config.ddl_topic.as_str(), "data" | "off") && !topics.contains(&config.ddl_topic) {
-        topics.push(config.ddl_topic.clone());
-    }
-    topics
+    /// Of one that does not exist and may be created: what it will be like, or why the cluster would refuse that.
+    pub creation: Option<Result<String, SinkError>>,
 }
 
 /// Connects, logs in and asks about `topics`; with none, only whether the cluster answers.
@@ -43,13 +42,14 @@ pub fn named_topics(config: &KafkaConfig) -> Vec<String> {
 pub async fn inspect(
     config: &KafkaConfig,
     cursor: &str,
-    topics: &[String],
+    topics: &[AskedTopic],
     timeout: Duration,
 ) -> Result<Vec<TopicFacts>, SinkError> {
     let progress = Progress::default();
     let window = Arc::new(Window::new(progress.clone()));
-    let producer = Producer::start(config, cursor, None, window, progress.clone(), BATCH_BYTES)?;
-    let (handle, names) = (producer.clone(), topics.to_vec());
+    let sizes = Arc::new(RecordLimits::new(config, ""));
+    let producer = Producer::start(config, cursor, None, window, progress.clone(), sizes, BATCH_BYTES)?;
+    let (handle, names) = (producer.clone(), topics.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>());
     let asked = tokio::task::spawn_blocking(move || {
         if names.is_empty() {
             return handle.reach(timeout).map(|()| Vec::new());
@@ -68,22 +68,27 @@ pub async fn inspect(
         Some(trouble) if error.class == crate::failure::Class::Transient => SinkError { reason: trouble, ..error },
         _ => error,
     })?;
-    let limits = Limits::connect(config, cursor);
+    let admin = TopicAdmin::connect(config, cursor)?;
     let mut facts = Vec::with_capacity(topics.len());
     for (topic, found) in topics.iter().zip(answer) {
         let partitions = match found {
             Topic::Partitions(count) => Some(count),
             Topic::Missing => None,
         };
-        let settings = match &limits {
-            Some(limits) if partitions.is_some() => limits.settings(topic).await,
+        let settings = if partitions.is_some() { admin.settings(&topic.name).await } else { None };
+        let creation = match partitions {
+            None if config.create_topics => {
+                let new = Creation::new(config, &topic.name, topic.partitions);
+                Some(admin.create(&new, true).await.map(|()| new.shape()))
+            }
             _ => None,
         };
         facts.push(TopicFacts {
-            topic: topic.clone(),
+            topic: topic.name.clone(),
             partitions,
             batch_bytes_max: settings.as_ref().and_then(|s| s.batch_bytes).map(|bytes| bytes as u64),
             compacted: settings.as_ref().and_then(|s| s.compacted),
+            creation,
         });
     }
     Ok(facts)

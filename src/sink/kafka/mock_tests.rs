@@ -1,6 +1,7 @@
 //! The sink against the client library's mock cluster: order, outages, refusals, bounds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -13,11 +14,13 @@ use rdkafka::{Offset, TopicPartitionList};
 use relay_store::{CursorEpoch, Seq};
 
 use super::config::KafkaConfig;
-use super::{Budget, KafkaSink, TransactionalSink};
+use super::{AskedTopic, Budget, KafkaSink, RecordLimits, TransactionalSink};
 use crate::failure::Class;
 use crate::sink::batch::tests::batch_to;
 use crate::sink::conformance::{Destination, conformance};
 use crate::sink::{Ack, Batch, Opening, Sink};
+
+mod oversize;
 
 const TOPIC: &str = "shop.orders";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +37,8 @@ fn sink(cluster: &Cluster, more: &str) -> KafkaSink {
     let text = format!("brokers = {:?}\n{more}", cluster.bootstrap_servers());
     let config: KafkaConfig = toml::from_str(&text).expect("valid config");
     config.validate().expect("valid config");
-    KafkaSink::new(config, "shop-prod", &Budget::default())
+    let sizes = Arc::new(RecordLimits::new(&config, "shop-prod"));
+    KafkaSink::new(config, "shop-prod", &Budget::default(), sizes)
 }
 
 /// A record as a consumer sees it.
@@ -116,7 +120,8 @@ impl Destination for Transactional {
     fn sink(&self) -> TransactionalSink {
         let config = format!("brokers = {:?}\ndelivery = \"exactly_once\"", self.0.bootstrap_servers());
         let config: KafkaConfig = toml::from_str(&config).expect("valid config");
-        TransactionalSink::new(config, "mock", &Budget::default())
+        let sizes = Arc::new(RecordLimits::new(&config, "mock"));
+        TransactionalSink::new(config, "mock", &Budget::default(), sizes)
     }
 
     fn place(&self) -> &str {
@@ -369,8 +374,9 @@ async fn a_cluster_is_looked_at_without_writing_to_it() {
     let cluster = cluster(5);
     let text = format!("brokers = {:?}\ntopic = {TOPIC:?}", cluster.bootstrap_servers());
     let config: KafkaConfig = toml::from_str(&text).expect("valid config");
-    let topics = super::named_topics(&config);
-    assert_eq!(topics, [TOPIC]);
+    let named = config.named_topics().into_iter().map(|topic| topic.name);
+    let topics: Vec<_> = named.map(|name| AskedTopic { name, partitions: None }).collect();
+    assert_eq!((topics.len(), topics[0].name.as_str()), (1, TOPIC));
     let facts = super::inspect(&config, "c", &topics, PATIENCE).await.expect("it answers");
     assert_eq!((facts[0].topic.as_str(), facts[0].partitions), (TOPIC, Some(5)));
     super::inspect(&config, "c", &[], PATIENCE).await.expect("it answers");

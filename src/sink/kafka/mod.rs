@@ -13,8 +13,6 @@ mod cut;
 mod features;
 #[cfg(feature = "kafka")]
 mod inspect;
-#[cfg(feature = "kafka")]
-mod limits;
 #[cfg(all(test, feature = "kafka"))]
 mod mock_tests;
 #[cfg(feature = "kafka")]
@@ -25,9 +23,12 @@ mod position;
 mod positions;
 #[cfg(feature = "kafka")]
 mod producer;
+mod record_limits;
 mod settings;
 #[cfg(feature = "kafka")]
 mod sink;
+#[cfg(feature = "kafka")]
+mod topic_admin;
 mod topics;
 #[cfg(feature = "kafka")]
 mod transaction;
@@ -40,9 +41,10 @@ mod writer;
 #[cfg(feature = "kafka")]
 pub use features::{caveat, transaction_version};
 #[cfg(feature = "kafka")]
-pub use inspect::{TopicFacts, inspect, named_topics};
+pub use inspect::{AskedTopic, TopicFacts, inspect};
 #[cfg(feature = "kafka")]
 pub use position::Names;
+pub use record_limits::RecordLimits;
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
 pub use topics::{check_template, expand};

@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -14,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaConfig;
 use super::position::PARTITION;
+use super::topic_admin::{Creation, TopicAdmin};
 use crate::sink::SinkError;
 
 /// How long one reading may take before it counts as unanswered.
@@ -148,33 +148,9 @@ fn refused(topic: &str, error: &KafkaError) -> SinkError {
 /// # Errors
 /// Definite when the cluster refuses, with the command that does the same.
 pub(super) async fn create(config: &KafkaConfig, cursor: &str, topic: &str) -> Result<(), SinkError> {
-    let by_hand = format!(
-        "create topic {topic} with one partition, your usual replication and cleanup.policy=compact, then resume"
-    );
-    let mut client = ClientConfig::new();
-    client.extend(super::settings::connection_settings(config, cursor));
-    let admin: AdminClient<DefaultClientContext> = client
-        .create()
-        .map_err(|error| SinkError::definite(format!("the kafka client refuses its settings: {error}")))?;
-    // -1 is the cluster's own default.
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
-        .set("cleanup.policy", "compact")
-        .set("segment.bytes", SEGMENT_BYTES);
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    let results = admin.create_topics(&[new], &options).await;
-    let results = results.map_err(|error| SinkError::transient(format!("create topic {topic}: {error}")))?;
-    match results.into_iter().next() {
-        Some(Ok(_)) => {
-            tracing::info!(cursor, topic, "topic of the cursor's position created");
-            Ok(())
-        }
-        None | Some(Err((_, Code::TopicAlreadyExists))) => Ok(()),
-        Some(Err((_, Code::RequestTimedOut | Code::OperationTimedOut | Code::NotController))) => {
-            Err(SinkError::transient(format!("create topic {topic}: not answered in time")))
-        }
-        Some(Err((_, code))) => {
-            Err(SinkError::definite(format!("topic {topic}, for the cursor's position, was not created: {code}"))
-                .advise(by_hand))
-        }
-    }
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", SEGMENT_BYTES)];
+    let new = Creation::single(topic, &settings);
+    TopicAdmin::connect(config, cursor)?.create(&new, false).await?;
+    tracing::info!(cursor, topic, "topic of the cursor's position created");
+    Ok(())
 }

@@ -14,10 +14,11 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use rdkafka::types::RDKafkaErrorCode as Code;
 use relay_store::Seq;
 
+use super::RecordLimits;
 use super::config::{HEADER_NAMES, Headers, KafkaConfig};
 use super::outcome::{self, Global};
 use super::window::Window;
-use crate::sink::{Batch, Event, Operation, Progress, Record, SinkError};
+use crate::sink::{Batch, Event, Note, Operation, Progress, Record, SinkError};
 
 /// Memory of a record in flight beside key and value: the client's message, and what each header costs it
 /// (one allocation each; measured with librdkafka 2.12.1).
@@ -30,6 +31,7 @@ pub(super) struct Reports {
     pub(super) progress: Progress,
     cursor: String,
     cost: Cost,
+    sizes: Arc<RecordLimits>,
     /// Set when the sink is closing: records that are dropped then are no failure.
     pub(super) closing: AtomicBool,
     /// Set while a trouble was reported that the next delivered record ends.
@@ -94,6 +96,9 @@ impl ProducerContext for Reports {
                 let bytes = message.key_len() + message.payload_len();
                 if !self.closing.load(Ordering::Acquire) {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                    if matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) {
+                        self.sizes.set_refused(message.topic());
+                    }
                     let mut failed = outcome::record_error(code, message.topic(), message.partition(), bytes);
                     failed.reason = format!("{} (seq {})", failed.reason, self.window.seq_of(place));
                     self.progress.fail(failed);
@@ -148,6 +153,7 @@ impl Producer {
         transactional_id: Option<&str>,
         window: Arc<Window>,
         progress: Progress,
+        sizes: Arc<RecordLimits>,
         batch_bytes: usize,
     ) -> Result<Self, SinkError> {
         let mut client = ClientConfig::new();
@@ -163,6 +169,7 @@ impl Producer {
             progress,
             cursor: cursor.to_owned(),
             cost,
+            sizes,
             closing: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
         };
@@ -231,6 +238,11 @@ impl Producer {
         }
     }
 
+    /// Whether it is about to end.
+    pub(super) fn is_closing(&self) -> bool {
+        self.client.client().context().closing.load(Ordering::Acquire)
+    }
+
     /// From now on dropped records are no failure.
     pub(super) fn closing(&self) {
         self.client.client().context().closing.store(true, Ordering::Release);
@@ -260,7 +272,10 @@ impl HeaderContext {
     /// The headers of one record, in the order of [`HEADER_NAMES`]. The client owns each header by itself, so there
     /// is nothing to share between records.
     pub(super) fn build(&self, batch: &Batch, event: &Event, record: &Record) -> Option<OwnedHeaders> {
-        if self.wanted == Headers::NONE {
+        let note = batch.note_of(record);
+        // Whoever finds a dead letter wants to know all of it.
+        let wanted = if matches!(note, Some(Note::DeadLetter { .. })) { Headers::ALL } else { self.wanted };
+        if wanted == Headers::NONE && note.is_none() {
             return None;
         }
         // Two numbers of at most 20 digits and a colon.
@@ -281,22 +296,30 @@ impl HeaderContext {
             phase.as_bytes(),
             self.format.as_bytes(),
         ];
-        let mut headers = OwnedHeaders::new_with_capacity(self.wanted.count());
+        let mut headers = OwnedHeaders::new_with_capacity(wanted.count());
         for (index, value) in values.into_iter().enumerate() {
-            if self.wanted.has(index) {
+            if wanted.has(index) {
                 headers = headers.insert(Header { key: HEADER_NAMES[index], value: Some(value) });
             }
         }
-        Some(headers)
+        Some(match note {
+            None | Some(Note::TooLarge(_)) => headers,
+            Some(Note::Truncated(columns)) => with(headers, "relay.truncated", batch.get(*columns)),
+            Some(Note::KeyOnly) => with(headers, "relay.key_only", b"true"),
+            Some(Note::DeadLetter { reason, chunk }) => {
+                let headers = with(headers, "relay.reason", batch.get(*reason));
+                match chunk {
+                    None => headers,
+                    Some((number, count)) => {
+                        let headers = with(headers, "relay.chunk", format!("{number}/{count}").as_bytes());
+                        with(headers, "relay.encoding", b"zstd")
+                    }
+                }
+            }
+        })
     }
+}
 
-    /// Bytes of the headers on the wire, at most.
-    pub(super) fn wire_bytes(&self, event: &Event) -> usize {
-        // Names, lengths and the short values together stay below 32 bytes a header.
-        self.wanted.count() * 32
-            + self.source.len()
-            + event.gtid.len()
-            + event.position.len()
-            + event.origin.table.len()
-    }
+fn with(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
 }

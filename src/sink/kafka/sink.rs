@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config::KafkaConfig;
 use super::window::{PLACES, Window};
 use super::writer::Writer;
-use super::{Budget, Share};
+use super::{Budget, RecordLimits, Share};
 use crate::sink::{Ack, Batch, Opening, Sink, SinkError};
 
 /// How long the last records may take when the sink closes. What is not acked by then is delivered again.
@@ -17,20 +17,23 @@ pub struct KafkaSink {
     config: KafkaConfig,
     source: String,
     share: Share,
+    sizes: Arc<RecordLimits>,
     open: Option<Writer>,
 }
 
 impl KafkaSink {
-    /// A sink with these settings; `source` is the relay's name, which records carry. Nothing is connected yet.
-    pub fn new(config: KafkaConfig, source: impl Into<String>, budget: &Budget) -> Self {
-        Self { config, source: source.into(), share: budget.join(), open: None }
+    /// A sink with these settings; `source` is the relay's name, which records carry. What it learns of its topics it tells
+    /// `sizes`. Nothing is connected yet.
+    pub fn new(config: KafkaConfig, source: impl Into<String>, budget: &Budget, sizes: Arc<RecordLimits>) -> Self {
+        Self { config, source: source.into(), share: budget.join(), sizes, open: None }
     }
 }
 
 impl Sink for KafkaSink {
     async fn open(&mut self, opening: Opening) -> Result<(), SinkError> {
         let window = Arc::new(Window::new(opening.progress.clone()));
-        let writer = self.open.insert(Writer::start(&self.config, &self.source, &opening, None, window)?);
+        let writer =
+            self.open.insert(Writer::start(&self.config, &self.source, &opening, None, window, self.sizes.clone())?);
         writer.open_topics(&self.config).await
     }
 
@@ -42,6 +45,7 @@ impl Sink for KafkaSink {
         if open.window.in_flight() == PLACES as u64 {
             open.wait_for_room(self.share.bytes()).await?;
         }
+        open.look_for_growth();
         open.window.cover(batch.last);
         open.check()?;
         Ok(open.progress.take_ack())
@@ -53,7 +57,7 @@ impl Sink for KafkaSink {
         let drained = open.window.wait_below(0, 0, || progress.failure().is_some());
         let in_time = tokio::time::timeout(CLOSE_TIMEOUT, drained).await.is_ok();
         let failure = progress.failure();
-        let ack = progress.take_ack();
+        let learnt = if failure.is_some() { open.learn_from_refusal().await } else { None };
         open.producer.closing();
         // Dropping the client throws away what is queued and ends its threads; that may block.
         let ended = tokio::task::spawn_blocking(move || drop(open));
@@ -61,11 +65,15 @@ impl Sink for KafkaSink {
             tracing::info!("the kafka client still ends its connections");
         }
         if !in_time {
-            tracing::info!(acked_seq = ack.seq.0, "closed before every record was acked; the rest is delivered again");
+            tracing::info!(
+                acked_seq = progress.acked().0,
+                "closed before every record was acked; the rest is delivered again"
+            );
         }
-        match failure {
+        match learnt.or(failure) {
+            // What was learnt of the topics stays for the delivery to take.
             Some(error) => Err(error),
-            None => Ok(ack),
+            None => Ok(progress.take_ack()),
         }
     }
 }

@@ -25,7 +25,7 @@ use super::sink::CLOSE_TIMEOUT;
 use super::topics::KnownPosition;
 use super::window::Window;
 use super::writer::Writer;
-use super::{Budget, Share, features};
+use super::{Budget, RecordLimits, Share, features};
 use crate::failpoint;
 use crate::failure::Class;
 use crate::sink::{Ack, Batch, Opening, Progress, Sink, SinkError};
@@ -42,6 +42,7 @@ pub struct TransactionalSink {
     config: KafkaConfig,
     source: String,
     share: Share,
+    sizes: Arc<RecordLimits>,
     open: Option<Open>,
 }
 
@@ -69,10 +70,10 @@ struct Committing {
 }
 
 impl TransactionalSink {
-    /// A sink with these settings; `source` is the relay's name, which records and the cursor's position carry. Nothing
-    /// is connected yet.
-    pub fn new(config: KafkaConfig, source: impl Into<String>, budget: &Budget) -> Self {
-        Self { config, source: source.into(), share: budget.join(), open: None }
+    /// A sink with these settings; `source` is the relay's name, which records and the cursor's position carry. What it
+    /// learns of its topics it tells `sizes`. Nothing is connected yet.
+    pub fn new(config: KafkaConfig, source: impl Into<String>, budget: &Budget, sizes: Arc<RecordLimits>) -> Self {
+        Self { config, source: source.into(), share: budget.join(), sizes, open: None }
     }
 }
 
@@ -82,7 +83,7 @@ impl Sink for TransactionalSink {
         // What the broker acks inside a transaction is no ack of ours.
         let window = Arc::new(Window::new(Progress::new(opening.acked)));
         let id = Some(names.transactional_id.clone());
-        let writer = Writer::start(&self.config, &self.source, &opening, id, window)?;
+        let writer = Writer::start(&self.config, &self.source, &opening, id, window, self.sizes.clone())?;
         let (owner, _) = position::owner(&names.transactional_id);
         let open = self.open.insert(Open {
             key: opening.replay.as_ref().map_or_else(|| names.key.clone(), |replay| names.replay_key(replay)),
@@ -127,6 +128,7 @@ impl Sink for TransactionalSink {
         for &(end, _) in ends {
             open.source_ended(end, &self.share).await?;
         }
+        open.writer.look_for_growth();
         open.cut.passed(batch.last);
         if open.cut.is_due(batch.more) {
             open.commit(&self.share).await?;
@@ -149,7 +151,7 @@ impl Sink for TransactionalSink {
             }
         }
         let failure = progress.failure();
-        let ack = progress.take_ack();
+        let learnt = if failure.is_some() { open.writer.learn_from_refusal().await } else { None };
         open.writer.producer.closing();
         let ended = tokio::task::spawn_blocking(move || {
             // A commit that is still under way is the next producer's to settle.
@@ -161,9 +163,10 @@ impl Sink for TransactionalSink {
         if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             tracing::info!("the kafka client still ends its connections");
         }
-        match failure {
+        match learnt.or(failure) {
+            // What was learnt of the topics stays for the delivery to take.
             Some(error) => Err(error),
-            None => Ok(ack),
+            None => Ok(progress.take_ack()),
         }
     }
 }

@@ -1,28 +1,26 @@
-//! From the records of a batch to the producer: topics and their widths, limits, room in the window. What the acks of
-//! the broker mean is the sink's business.
+//! From the records of a batch to the producer: limits, room in the window; `topics` beside it knows the topics. What the
+//! acks of the broker mean is the sink's business.
 
-use std::collections::HashMap;
+mod topics;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_store::Seq;
 
 use super::config::KafkaConfig;
-use super::limits::Limits;
-use super::producer::{HeaderContext, Outgoing, Producer, Topic};
-use super::settings::{BATCH_BYTES, RECORD_OVERHEAD_BYTES};
-use super::topics::{self, Kept, Width};
+use super::producer::{HeaderContext, Outgoing, Producer};
+use super::settings::BATCH_BYTES;
+use super::topic_admin::TopicAdmin;
+use super::topics::Kept;
 use super::window::{PLACES, Window};
-use super::{Share, outcome};
+use super::{RecordLimits, Share};
 use crate::failure::Class;
 use crate::format::partition::fold;
-use crate::sink::{Batch, Event, Opening, Origin, Place, Progress, Record, SinkError};
+use crate::sink::{Batch, Event, Note, Opening, Origin, Place, Progress, Record, SinkError};
 
-/// How long one question to the cluster may take before it counts as unreachable.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// A topic that was just created may be unknown to some brokers; asked this often, a second apart, before it is
-/// called missing.
-const ASK_MISSING: u32 = 3;
+/// Between two times that the cluster is asked the same.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// After the producer stopped: how long the reports of the records that caused it may take.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +34,9 @@ pub(super) struct Writer {
     /// Batches of the producer stay below it: the least that any topic so far takes.
     batch_bytes: usize,
     transactional: bool,
-    limits: Option<Limits>,
+    admin: Option<TopicAdmin>,
+    /// How large records may be; what is learnt of topics is told here.
+    sizes: Arc<RecordLimits>,
     pub(super) window: Arc<Window>,
     /// Where failures, troubles and the kept state are told.
     pub(super) progress: Progress,
@@ -44,6 +44,10 @@ pub(super) struct Writer {
     pub(super) kept: Kept,
     /// Partitions in use by topic, confirmed in this life.
     widths: HashMap<String, u32>,
+    /// Topics with records that are made to fit.
+    fitted: HashSet<String>,
+    /// When topics were last looked at for growth, and the last one of them.
+    looked: (Instant, String),
     /// The topic of the last event: consecutive events mostly share it.
     last: Option<(Arc<Origin>, u32)>,
 }
@@ -57,6 +61,7 @@ impl Writer {
         opening: &Opening,
         transactional_id: Option<String>,
         window: Arc<Window>,
+        sizes: Arc<RecordLimits>,
     ) -> Result<Self, SinkError> {
         let kept = Kept::decode(&opening.state)
             .map_err(|reason| SinkError::definite(reason).advise("reset the cursor: its state is of another sink"))?;
@@ -64,7 +69,8 @@ impl Writer {
         // Inside a transaction no other producer can take over, so that one begins with what is known.
         let batch_bytes = kept.batch_bytes.filter(|_| transactional_id.is_some()).unwrap_or(BATCH_BYTES);
         let id = transactional_id.as_deref();
-        let producer = Producer::start(config, &cursor, id, window.clone(), progress.clone(), batch_bytes)?;
+        let producer =
+            Producer::start(config, &cursor, id, window.clone(), progress.clone(), sizes.clone(), batch_bytes)?;
         let headers = HeaderContext {
             wanted: config.headers,
             source: source.to_owned(),
@@ -72,7 +78,9 @@ impl Writer {
             format: config.format.as_str(),
         };
         Ok(Self {
-            limits: Limits::connect(config, &cursor),
+            // What it is refused for, the producer then says better.
+            admin: TopicAdmin::connect(config, &cursor).ok(),
+            sizes,
             cursor,
             producer,
             batch_bytes,
@@ -82,24 +90,10 @@ impl Writer {
             headers,
             kept,
             widths: HashMap::new(),
+            fitted: HashSet::new(),
+            looked: (Instant::now(), String::new()),
             last: None,
         })
-    }
-
-    /// Asks about the topics that the settings name outright: one that is missing, or a login that is refused, is told
-    /// at the start, not at the first change.
-    pub(super) async fn open_topics(&mut self, config: &KafkaConfig) -> Result<(), SinkError> {
-        let mut known: Vec<&String> = Vec::new();
-        if topics::is_fixed(&config.topic) {
-            known.push(&config.topic);
-        }
-        if !matches!(config.ddl_topic.as_str(), "data" | "off") {
-            known.push(&config.ddl_topic);
-        }
-        for topic in known {
-            self.width_of(config, topic).await?;
-        }
-        Ok(())
     }
 
     /// The failure, when something accepted earlier failed.
@@ -125,14 +119,8 @@ impl Writer {
             Some((origin, width)) if Arc::ptr_eq(origin, &event.origin) => *width,
             _ => self.width_of_origin(config, &event.origin).await.map_err(|e| self.refuse(e, event, record))?,
         };
-        let bytes = key_len + value_len + self.headers.wire_bytes(event) + RECORD_OVERHEAD_BYTES;
-        if bytes as u64 > config.max_record_bytes.0 {
-            let error = SinkError::definite(format!(
-                "a record of {} for topic {} has {bytes} bytes, max_record_bytes is {}",
-                event.origin.table, event.origin.destination, config.max_record_bytes
-            ))
-            .advise("raise max_record_bytes and the topic's max.message.bytes together, or leave the table out, then resume");
-            return Err(self.refuse(error, event, record));
+        if let Some(bytes) = self.too_large(batch, record) {
+            return Err(self.refuse_size(batch, record, bytes).await);
         }
         let cost = self.producer.cost_of(key_len, value_len);
         loop {
@@ -222,6 +210,40 @@ impl Writer {
         self.wait_below(share / 4 * 3, PLACES as u64 / 4 * 3).await
     }
 
+    /// How large a record is that must not go as it is.
+    fn too_large(&self, batch: &Batch, record: &Record) -> Option<usize> {
+        match batch.note_of(record) {
+            Some(Note::TooLarge(_)) => Some(self.sizes.bytes(batch, record)),
+            _ => self.sizes.exceeded_by(batch, record),
+        }
+    }
+
+    /// Ends this life for a record that is too large: for good, or because it was made before it was known what its topic
+    /// takes.
+    async fn refuse_size(&self, batch: &Batch, record: &Record, bytes: usize) -> SinkError {
+        let event = batch.event_of(record);
+        let Origin { table, destination, fitted, .. } = &*event.origin;
+        let limit = self.sizes.of(&event.origin);
+        let why = match batch.note_of(record) {
+            Some(Note::TooLarge(why)) => String::from_utf8_lossy(batch.get(*why)).into_owned(),
+            _ if *fitted && self.sizes.begin_anew(destination) => {
+                // What came before it is acked first, and not sent again.
+                if let Err(error) = self.drained().await {
+                    return error;
+                }
+                let error = SinkError::anew(format!("topic {destination} takes records of {limit} bytes at most"));
+                return self.refuse(error, event, record);
+            }
+            _ => format!("{bytes} bytes, {limit} are allowed"),
+        };
+        let error = SinkError::definite(format!("a record of {table} for topic {destination} is too large: {why}"));
+        let error = error.advise(
+            "raise max_record_bytes and the topic's max.message.bytes together, or choose on_too_large = \"skip\", \
+             \"truncate_columns\", \"key_only\" or \"dead_letter\" for the table, then resume",
+        );
+        self.refuse(error, event, record)
+    }
+
     /// Ends this life for a record that cannot go.
     fn refuse(&self, error: SinkError, event: &Event, record: &Record) -> SinkError {
         let place = Place { seq: event.seq, row: record.row, table: event.origin.table.clone() };
@@ -244,112 +266,6 @@ impl Writer {
         let _ = tokio::time::timeout(CAUSE_TIMEOUT, cause).await;
         self.progress.fail(error.clone());
         self.progress.failure().unwrap_or(error)
-    }
-
-    async fn width_of_origin(&mut self, config: &KafkaConfig, origin: &Arc<Origin>) -> Result<u32, SinkError> {
-        topics::check_name(&origin.destination).map_err(|reason| {
-            SinkError::definite(format!("table {}: {reason}", origin.table))
-                .advise("choose another topic template, or leave the table out")
-        })?;
-        let found = self.width_of(config, &origin.destination).await?;
-        let width = match origin.partitions.or(config.partitions) {
-            Some(wanted) if wanted > found => {
-                return Err(SinkError::definite(format!(
-                    "topic {} has {found} partitions, {wanted} are asked for",
-                    origin.destination
-                ))
-                .advise("give the topic more partitions, or ask for fewer"));
-            }
-            Some(wanted) => wanted,
-            None => found,
-        };
-        self.last = Some((origin.clone(), width));
-        Ok(width)
-    }
-
-    /// Partitions of a topic, as kept with the cursor; asked of the cluster once in a life. Waits while the cluster
-    /// is away.
-    async fn width_of(&mut self, config: &KafkaConfig, topic: &str) -> Result<u32, SinkError> {
-        if let Some(&width) = self.widths.get(topic) {
-            return Ok(width);
-        }
-        let now = self.ask(topic).await?;
-        let kept = self.kept.partitions.get(topic).copied();
-        let width = match topics::width(kept, now, config.accept_partition_change) {
-            Width::Use(width) => width,
-            Width::Grown { kept, now } => {
-                tracing::warn!(
-                    topic,
-                    kept,
-                    now,
-                    "topic has grown; the old number of partitions stays in use until accept_partition_change = true"
-                );
-                kept
-            }
-            Width::Shrunk { kept, now } => {
-                return Err(SinkError::definite(format!(
-                    "topic {topic} has {now} partitions, it had {kept}: it was created again"
-                ))
-                .advise("set accept_partition_change = true to use it as it is, then resume"));
-            }
-        };
-        self.fit_batches(config, topic).await?;
-        self.widths.insert(topic.to_owned(), width);
-        if self.kept.partitions.insert(topic.to_owned(), width) != Some(width) {
-            self.progress.set_state(self.kept.encode());
-        }
-        Ok(width)
-    }
-
-    /// A topic that takes less than our batches gets smaller ones: the broker would refuse records that are small by
-    /// themselves. The client library has one limit for all topics, so a new client takes over once the old one has
-    /// nothing in flight, and the order is kept.
-    async fn fit_batches(&mut self, config: &KafkaConfig, topic: &str) -> Result<(), SinkError> {
-        let Some(limits) = &self.limits else { return Ok(()) };
-        let Some(bytes) = limits.batch_bytes(topic).await else { return Ok(()) };
-        if bytes >= self.batch_bytes {
-            return Ok(());
-        }
-        if self.transactional {
-            self.kept.batch_bytes = Some(bytes.max(1));
-            self.progress.set_state(self.kept.encode());
-            return Err(SinkError::transient(format!(
-                "topic {topic} takes batches of {bytes} bytes at most: starting again with those"
-            )));
-        }
-        self.drained().await?;
-        let producer =
-            Producer::start(config, &self.cursor, None, self.window.clone(), self.progress.clone(), bytes.max(1))?;
-        let old = std::mem::replace(&mut self.producer, producer);
-        self.batch_bytes = bytes;
-        tracing::info!(cursor = %self.cursor, topic, bytes, "topic takes small batches only; sending none larger");
-        old.closing();
-        // Nothing waits for it: it has nothing left to send.
-        drop(tokio::task::spawn_blocking(move || drop(old)));
-        Ok(())
-    }
-
-    async fn ask(&self, topic: &str) -> Result<u32, SinkError> {
-        for _ in 0..ASK_MISSING {
-            let (producer, name) = (self.producer.clone(), topic.to_owned());
-            if let Topic::Partitions(count) = self.answer(move || producer.partitions(&name, ASK_TIMEOUT)).await? {
-                return Ok(count);
-            }
-            tokio::time::sleep(ASK_PAUSE).await;
-        }
-        Err(outcome::missing_topic(topic))
-    }
-
-    /// Whether a topic exists.
-    pub(super) async fn exists(&self, topic: &str) -> Result<bool, SinkError> {
-        let (producer, name) = (self.producer.clone(), topic.to_owned());
-        let found = self.answer(move || producer.partitions(&name, ASK_TIMEOUT)).await?;
-        Ok(found != Topic::Missing)
-    }
-
-    /// Whether a topic is compacted, when the cluster tells.
-    pub(super) async fn compacts(&self, topic: &str) -> Option<bool> {
-        self.limits.as_ref()?.settings(topic).await?.compacted
     }
 
     /// One call of the producer that may block.

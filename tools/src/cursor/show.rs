@@ -149,6 +149,27 @@ fn advice(cursor: &Value) -> Vec<String> {
         ));
     }
     lines.extend(cursor["notice"].as_str().map(str::to_owned));
+    for exception in cursor["exceptions"].as_array().into_iter().flatten() {
+        let (table, fate, last) = (text(exception, "table"), text(exception, "fate"), text(exception, "last"));
+        let key = match text(exception, "key") {
+            "" => String::new(),
+            key => format!(" with key {key}"),
+        };
+        lines.push(format!(
+            "{} of {table} since the start: {}, the last one at seq {last}{key}: {}",
+            units::counted(number(exception, "records"), "row"),
+            fate.replace('_', " "),
+            text(exception, "reason"),
+        ));
+    }
+    for topic in cursor["grown_topics"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "topic {} has {} partitions, {} of them are used; accept_partition_change = true uses all",
+            text(topic, "topic"),
+            number(topic, "partitions"),
+            number(topic, "used"),
+        ));
+    }
     if text(cursor, "state") == "paused" {
         lines.push(format!("paused: relay-cursor resume {name} goes on"));
     }
