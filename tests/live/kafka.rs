@@ -43,13 +43,18 @@ fn orders() -> Vec<u8> {
 }
 
 /// A log that tests append rows to, and one delivery of it.
-struct Lab {
+pub(super) struct Lab {
     runtime: Runtime,
     store: Store,
     appender: Appender,
     transactions: i64,
     status: Status,
-    settings: String,
+    /// Name of the relay.
+    pub(super) relay: String,
+    /// Lines of the delivery.
+    pub(super) delivery: String,
+    /// Lines of its Kafka section, and what follows that.
+    pub(super) settings: String,
     password: Option<String>,
     running: Option<(CancellationToken, JoinHandle<Result<(), DeliveryError>>)>,
     _dir: tempfile::TempDir,
@@ -62,7 +67,7 @@ fn columns() -> Vec<Col> {
 
 impl Lab {
     /// `settings` are those of `[delivery.kafka]`.
-    fn new(settings: String) -> Self {
+    pub(super) fn new(settings: String) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { ballast_bytes: 0, ..StoreOptions::default() };
         let store = Store::open(dir.path(), options).expect("a store");
@@ -73,6 +78,8 @@ impl Lab {
             appender,
             transactions: 0,
             status: Status::new(),
+            relay: "live".to_owned(),
+            delivery: String::new(),
             settings,
             password: None,
             running: None,
@@ -81,7 +88,7 @@ impl Lab {
     }
 
     /// One transaction of one row an id; `note` makes the other column.
-    fn insert(&mut self, ids: std::ops::RangeInclusive<i64>, note: impl Fn(i64) -> String) {
+    pub(super) fn insert(&mut self, ids: std::ops::RangeInclusive<i64>, note: impl Fn(i64) -> String) {
         self.transactions += 1;
         let mut events = vec![gtid(UUID, self.transactions, 1_767_225_930_000_000), query(7, "shop", "BEGIN")];
         events.push(orders());
@@ -98,17 +105,23 @@ impl Lab {
         self.appender.flush().expect("durable");
     }
 
-    fn start(&mut self) {
+    /// The config that it starts with.
+    pub(super) fn config(&self) -> Config {
         let text = format!(
-            "name = \"live\"\n[source]\nurl = \"mysql://r@db1\"\n[[delivery]]\nname = \"orders\"\n[delivery.kafka]\n{}\n",
-            self.settings
+            "name = {:?}\n[source]\nurl = \"mysql://r@127.0.0.1:1\"\n[log]\ndir = \"/nonexistent/log\"\n\
+             [[delivery]]\nname = \"orders\"\n{}\n[delivery.kafka]\n{}\n",
+            self.relay, self.delivery, self.settings
         );
         let password = self.password.clone();
         let environment = move |name: &str| password.clone().filter(|_| name == "RELAY_DELIVERY_ORDERS_PASSWORD");
-        let config = Config::parse(&text, Path::new("test"), &environment).expect("a valid config");
+        Config::parse(&text, Path::new("test"), &environment).expect("a valid config")
+    }
+
+    pub(super) fn start(&mut self) {
+        let config = self.config();
         let shutdown = CancellationToken::new();
         let context = DeliveryContext {
-            relay: "live".into(),
+            relay: self.relay.as_str().into(),
             zone: jiff::tz::TimeZone::UTC,
             budget: Budget::default(),
             config: Arc::new(config.deliveries[0].clone()),
@@ -122,21 +135,21 @@ impl Lab {
         self.running = Some((shutdown, task));
     }
 
-    fn stop(&mut self) -> Result<(), DeliveryError> {
+    pub(super) fn stop(&mut self) -> Result<(), DeliveryError> {
         let (shutdown, task) = self.running.take().expect("it runs");
         shutdown.cancel();
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic") })
     }
 
     /// Waits for the delivery to fail.
-    fn failure(&mut self) -> DeliveryError {
+    pub(super) fn failure(&mut self) -> DeliveryError {
         let (_, task) = self.running.take().expect("it runs");
         self.runtime
             .block_on(async { tokio::time::timeout(PATIENCE, task).await.expect("in time").expect("no panic") })
             .expect_err("it fails")
     }
 
-    fn status(&self) -> DeliveryHandle {
+    pub(super) fn status(&self) -> DeliveryHandle {
         self.status.delivery("orders")
     }
 
@@ -146,7 +159,7 @@ impl Lab {
 
     /// Waits until everything in the log is acked.
     #[track_caller]
-    fn wait_delivered(&mut self) {
+    pub(super) fn wait_delivered(&mut self) {
         let visible = self.store.positions().visible_seq;
         wait_until("everything is acked", PATIENCE, || {
             self.assert_running();

@@ -27,6 +27,7 @@ mod lag;
 mod misfit;
 mod online_ddl;
 mod outage;
+mod oversized;
 mod parked;
 mod pipeline;
 mod purged;

@@ -39,6 +39,16 @@ pub fn create_topic(servers: &super::servers::Servers, topic: &str, partitions: 
     assert!(done.status.success(), "create topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
 }
 
+/// Gives a topic more partitions with the broker's own tool.
+pub fn widen_topic(servers: &super::servers::Servers, topic: &str, partitions: u32) {
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", servers.get("KAFKA_CLASSPATH")]);
+    command.args(["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", servers.brokers(), "--alter"]);
+    command.args(["--topic", topic, "--partitions", &partitions.to_string()]);
+    let done = command.output().expect("java runs");
+    assert!(done.status.success(), "widen topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
+}
+
 /// Changes one setting of a topic with the broker's own tool.
 pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str) {
     let mut command = Command::new("java");
