@@ -9,7 +9,10 @@ pub(super) fn record_error(code: Code, topic: &str, partition: i32, bytes: usize
     match code {
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
             SinkError::definite(format!("topic {topic} refuses a record of {bytes} bytes, or the batch it was in"))
-                .advise("raise the topic's max.message.bytes, or leave the large columns or the table out, then resume")
+                .advise(
+                    "raise the topic's max.message.bytes, or choose on_too_large = \"skip\", \"truncate_columns\", \
+                     \"key_only\" or \"dead_letter\" for the table, then resume",
+                )
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition => missing_topic(topic),
         Code::UnknownPartition => SinkError::definite(format!(
