@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use alert::{Alert, Webhook};
-pub use delivery::{Delivery, FileConfig, Retry, STANDARD_OUTPUT, SinkConfig, Window};
+pub use delivery::{Delivery, FileConfig, OnConflict, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
 pub use source::{Resume, Source, SourceStart, TableId, Tls, TlsMode, parse_zone};

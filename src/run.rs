@@ -251,7 +251,7 @@ async fn precheck(config: &Config, store: &Store, options: Options) -> Result<()
         // Asked just before the log was opened.
         return Ok(());
     }
-    let mut report = check::with_open_log(config, checkpoint.as_ref(), store.positions().last_seq).await;
+    let mut report = check::with_open_log(config, checkpoint.as_ref(), store).await;
     if checkpoint.is_some() {
         report.items.iter_mut().filter(|item| item.unreachable || item.is_of_delivery()).for_each(Item::soften);
     }

@@ -42,6 +42,7 @@ KAFKA = """\
 [delivery.kafka]
 brokers = "{brokers}"
 topic = "shop-{{table}}"
+ddl_topic = "shop-ddl"                          # readers of rows need not know statements
 format = "canal-json"
 """
 FILE = """\

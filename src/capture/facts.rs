@@ -196,6 +196,10 @@ pub struct TableFacts {
     pub engine: Option<String>,
     /// Foreign keys that it holds.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Generated columns that are computed when they are read, by name.
+    pub virtual_columns: Vec<String>,
+    /// What its rows take on average, in bytes, as the server estimates it; none where nobody asked, or it does not know.
+    pub average_row_bytes: Option<u64>,
 }
 
 #[cfg(test)]

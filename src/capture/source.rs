@@ -3,6 +3,7 @@
 
 mod foreign_keys;
 mod resume;
+mod row_sizes;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ const VARIABLES: &[&str] = &[
     "binlog_row_metadata",
     "binlog_row_value_options",
     "binlog_transaction_compression",
+    "encdb",
     "encrypt_binlog",
     "expire_logs_days",
     "gtid_mode",
@@ -35,6 +37,7 @@ const VARIABLES: &[&str] = &[
     "log_bin_compress",
     "log_replica_updates",
     "log_slave_updates",
+    "loose_encdb",
     "loose_polar_log_bin",
     "lower_case_table_names",
     "polar_log_bin",

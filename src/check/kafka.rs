@@ -1,4 +1,5 @@
-//! `kafka.settings`, `kafka.connect`, `kafka.topic`: one of each for every delivery to Kafka.
+//! `kafka.settings`, `kafka.connect`, `kafka.auth`, `kafka.topic`, `kafka.ddl_topic`: for every delivery to Kafka; and the
+//! order in which what is asked of its cluster and registry comes (`kafka.version`, `kafka.registry`, `objects.same_name`).
 
 #[cfg(feature = "kafka")]
 use std::collections::HashSet;
@@ -6,28 +7,41 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Item;
+#[cfg(feature = "kafka")]
+use super::same_name;
+use super::same_name::Cursors;
+#[cfg(feature = "kafka")]
+use super::table::list;
+#[cfg(feature = "kafka")]
+use super::{registry, version};
 use crate::capture::facts::TableFacts;
 #[cfg(feature = "kafka")]
 use crate::change::schema::TableName;
 use crate::config::{Config, Delivery, SinkConfig};
 #[cfg(feature = "kafka")]
 use crate::delivery::select::Selection;
+#[cfg(feature = "kafka")]
+use crate::format::FormatName;
 use crate::sink::kafka::config::{Acks, KafkaConfig};
 #[cfg(feature = "kafka")]
-use crate::sink::kafka::config::{MessageKey, OnTooLarge, Purpose};
+use crate::sink::kafka::{
+    AskedTopic, TopicFacts,
+    config::{MessageKey, OnTooLarge, Purpose, SaslMechanism, Security},
+    expand, holds_records, inspect, versions,
+};
 #[cfg(feature = "kafka")]
-use crate::sink::kafka::{AskedTopic, TopicFacts, expand, inspect};
+use crate::sink::{Refusal, SinkError};
 
 /// How long a cluster may take to answer.
 #[cfg(feature = "kafka")]
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Every item of every Kafka delivery.
-pub(super) async fn items(config: &Config, tables: &[TableFacts]) -> Vec<Item> {
+/// Every item of every Kafka delivery; `cursors` are those that exist.
+pub(super) async fn items(config: &Config, tables: &[TableFacts], cursors: &Cursors) -> Vec<Item> {
     let mut items = Vec::new();
     for delivery in &config.deliveries {
         if let SinkConfig::Kafka(kafka) = &delivery.kind {
-            let of_delivery = cluster(delivery, kafka, tables).await;
+            let of_delivery = cluster(delivery, kafka, tables, cursors).await;
             items.push(settings(kafka).about(&delivery.name));
             items.extend(of_delivery.into_iter().map(|item| item.about(&delivery.name)));
         }
@@ -48,49 +62,162 @@ fn settings(kafka: &KafkaConfig) -> Item {
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn cluster(_: &Delivery, _: &KafkaConfig, _: &[TableFacts]) -> Vec<Item> {
+async fn cluster(_: &Delivery, _: &KafkaConfig, _: &[TableFacts], _: &Cursors) -> Vec<Item> {
     vec![Item::fail("kafka.connect", "this build has no Kafka client", "build with the feature kafka")]
 }
 
 #[cfg(feature = "kafka")]
-async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Vec<Item> {
-    use crate::failure::{Class, Failure};
-
-    const ID: &str = "kafka.connect";
-    let (topics, others) = asked_about(topics(delivery, kafka, tables));
-    match inspect(kafka, &delivery.name, &topics, TIMEOUT).await {
-        Err(e) => {
-            let remedy = e.next_step().unwrap_or_else(|| "see that brokers are right and that one runs".to_owned());
-            let item = Item::fail(ID, e.to_string(), remedy);
-            vec![if e.class() == Class::Transient { item.unreachable() } else { item }]
-        }
+async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts], cursors: &Cursors) -> Vec<Item> {
+    let Topics { names, of_tables } = topics(delivery, kafka, tables);
+    let (topics, others) = asked_about(names);
+    let mut items = match inspect(kafka, &delivery.name, &topics, TIMEOUT).await {
+        Err(error) => vec![unreached(&error)],
         Ok(facts) => {
-            let mut items = vec![Item::pass(ID, format!("{} answers", kafka.brokers))];
-            items.extend(topic_items(delivery, kafka, &facts));
+            let mut items = vec![Item::pass("kafka.connect", format!("{} answers", kafka.brokers))];
+            items.push(auth(kafka, &facts));
+            items.push(version::item(kafka, versions(kafka).await));
+            let is_ddl = |topic: &&TopicFacts| topic.topic == kafka.ddl_topic;
+            let data: Vec<TopicFacts> =
+                facts.iter().filter(|t| !is_ddl(t) || kafka.topic == t.topic).cloned().collect();
+            items.extend(topic_items(delivery, kafka, &data));
             items.extend(others);
+            items.push(ddl_topic(delivery, kafka, facts.iter().find(is_ddl)));
+            items.push(same_name(delivery, kafka, &data, &of_tables, cursors).await);
             items
         }
+    };
+    if let Some(options) = &kafka.registry {
+        let topics: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
+        items.push(registry::item(options, &topics).await);
+    }
+    items
+}
+
+/// The item of a cluster that did not answer, or that refuses us.
+#[cfg(feature = "kafka")]
+fn unreached(error: &SinkError) -> Item {
+    use crate::failure::Class;
+
+    let id = match error.refusal {
+        Some(Refusal::Login | Refusal::Access) => "kafka.auth",
+        Some(Refusal::Certificate) | None => "kafka.connect",
+    };
+    let step = || "see that brokers are right and that one runs".to_owned();
+    let item = Item::fail(id, error.reason.clone(), error.next_step.clone().unwrap_or_else(step));
+    if error.class == Class::Transient { item.unreachable() } else { item }
+}
+
+/// How the account is proved, and what of the topics it may not see.
+#[cfg(feature = "kafka")]
+fn auth(kafka: &KafkaConfig, facts: &[TopicFacts]) -> Item {
+    const ID: &str = "kafka.auth";
+    let denied: Vec<String> = facts.iter().filter(|topic| topic.denied).map(|topic| topic.topic.clone()).collect();
+    if !denied.is_empty() {
+        let remedy = "allow WRITE and DESCRIBE on them, or correct their names: without DESCRIBE nobody is told whether \
+                      they exist";
+        return Item::fail(ID, format!("the account may not see topics: {}", list(&denied)), remedy);
+    }
+    let mechanism = match kafka.sasl_mechanism {
+        SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+        SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+        SaslMechanism::Plain => "PLAIN",
+    };
+    let user = kafka.username.as_deref().unwrap_or_default();
+    Item::pass(
+        ID,
+        match kafka.security {
+            Security::Plaintext => "no login: security is plaintext".to_owned(),
+            Security::Ssl if kafka.cert_file.is_some() => "known by the certificate in cert_file".to_owned(),
+            Security::Ssl => "no login: TLS without cert_file".to_owned(),
+            Security::SaslPlaintext => format!("logged in as {user} by {mechanism}, without TLS"),
+            Security::SaslSsl => format!("logged in as {user} by {mechanism} over TLS"),
+        },
+    )
+}
+
+/// Where statements go; `facts` are those of a topic of their own.
+#[cfg(feature = "kafka")]
+fn ddl_topic(delivery: &Delivery, kafka: &KafkaConfig, facts: Option<&TopicFacts>) -> Item {
+    const ID: &str = "kafka.ddl_topic";
+    let rules = || delivery.objects.rules.iter().filter_map(|rule| rule.ddl_op.as_ref());
+    if kafka.ddl_topic == "off" || (delivery.objects.ddl_op.is_empty() && rules().all(|ops| ops.is_empty())) {
+        return Item::pass(ID, "statements are not delivered");
+    }
+    let name = &kafka.ddl_topic;
+    if let Some(topic) = facts.filter(|topic| name != "data" && topic.partitions.is_none() && !topic.denied) {
+        return missing_topic(topic, ID);
+    }
+    if name != "data" && *name != kafka.topic {
+        return Item::pass(ID, format!("statements go to topic {name}"));
+    }
+    match kafka.format {
+        FormatName::DtsAvro | FormatName::ShareplexJson => {
+            Item::pass(ID, "statements go where the rows of their table go, as readers of the format expect")
+        }
+        FormatName::CanalJson | FormatName::DebeziumJson | FormatName::MaxwellJson => Item::warn(
+            ID,
+            "statements go where the rows of their table go: readers that know rows only, such as Flink's, stop at them",
+            "set ddl_topic to a topic of their own, or \"off\"; or accept this when every reader takes them",
+        ),
     }
 }
 
-/// The topics that are known now: those named outright, those of tables named exactly, those of tables that are there.
+/// Whether topics of single tables hold records before the delivery's first.
 #[cfg(feature = "kafka")]
-fn topics(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Vec<AskedTopic> {
+async fn same_name(
+    delivery: &Delivery,
+    kafka: &KafkaConfig,
+    facts: &[TopicFacts],
+    of_tables: &HashSet<String>,
+    cursors: &Cursors,
+) -> Item {
+    if let Some(item) = same_name::settled(delivery, cursors) {
+        return item;
+    }
+    let there = facts.iter().filter(|topic| of_tables.contains(&topic.topic));
+    let topics: Vec<(String, u32)> =
+        there.filter_map(|topic| topic.partitions.map(|count| (topic.topic.clone(), count))).collect();
+    let (config, cursor, asked) = (kafka.clone(), delivery.name.clone(), topics.clone());
+    let held = tokio::task::spawn_blocking(move || holds_records(&config, &cursor, &asked)).await;
+    let held = held.unwrap_or_else(|error| Err(SinkError::transient(format!("look into topics: {error}"))));
+    let full = held.map(|held| {
+        topics.into_iter().zip(held).filter(|(_, holds)| *holds).map(|((topic, _), _)| topic).collect::<Vec<_>>()
+    });
+    same_name::item(delivery, of_tables.len(), full)
+}
+
+/// Topics of a delivery.
+#[cfg(feature = "kafka")]
+struct Topics {
+    /// Those that are known now: named outright, of tables named exactly, of tables that are there.
+    names: Vec<AskedTopic>,
+    /// Those of them that are of one table alone.
+    of_tables: HashSet<String>,
+}
+
+#[cfg(feature = "kafka")]
+fn topics(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts]) -> Topics {
     let named = kafka.named_topics().into_iter().map(|topic| AskedTopic { name: topic.name, partitions: None });
-    let mut topics: Vec<AskedTopic> = named.collect();
-    let mut known: HashSet<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let mut names: Vec<AskedTopic> = named.collect();
+    let mut known: HashSet<String> = names.iter().map(|topic| topic.name.clone()).collect();
+    let mut of_tables = HashSet::new();
     let selection = Selection::of(delivery);
     let exact = delivery.tables.exact_tables().map(|(database, table)| TableName::new(database, table));
     let exact = exact.map(|source| (selection.delivered_name(&source), source));
     for (name, source) in exact.chain(super::objects::delivered_names(delivery, tables)) {
         let rule = delivery.objects.rule(&source.database, &source.table);
         let own = rule.and_then(|rule| rule.topic.as_ref());
-        let topic = expand(own.unwrap_or(&kafka.topic), &name.database, &name.table);
+        let template = own.unwrap_or(&kafka.topic);
+        let topic = expand(template, &name.database, &name.table);
+        let is_exact = rule.is_some_and(|rule| rule.pattern.exact_tables().next().is_some());
+        if template.contains("{table}") || (own.is_some() && is_exact) {
+            of_tables.insert(topic.clone());
+        }
         if known.insert(topic.clone()) {
-            topics.push(AskedTopic { name: topic, partitions: rule.and_then(|rule| rule.partitions) });
+            names.push(AskedTopic { name: topic, partitions: rule.and_then(|rule| rule.partitions) });
         }
     }
-    topics
+    Topics { names, of_tables }
 }
 
 /// Topics that are asked about: of more, the first, so that a check of ten thousand tables ends soon.
@@ -113,7 +240,8 @@ fn topic_items(delivery: &Delivery, kafka: &KafkaConfig, facts: &[TopicFacts]) -
         let finding = format!("topics of {} are known when their tables come; a missing one {missing}", kafka.topic);
         return vec![Item::pass(ID, finding)];
     }
-    facts.iter().map(|topic| topic_item(delivery, kafka, topic, ID)).collect()
+    // What may not be seen is the account's affair.
+    facts.iter().filter(|topic| !topic.denied).map(|topic| topic_item(delivery, kafka, topic, ID)).collect()
 }
 
 #[cfg(feature = "kafka")]
@@ -132,6 +260,13 @@ fn topic_item(delivery: &Delivery, kafka: &KafkaConfig, facts: &TopicFacts, id: 
     if facts.compacted == Some(true) && *kafka.message_key() == MessageKey::None {
         let finding = format!("topic {name} is compacted and takes no records without a key");
         return Item::fail(id, finding, "set message_key = \"primary_key\", or cleanup.policy=delete");
+    }
+    if let (Acks::All, Some(replicas), Some(least)) = (kafka.acks, facts.replicas, facts.min_insync)
+        && replicas < least
+    {
+        let finding =
+            format!("topic {name} has {replicas} replicas and min.insync.replicas {least}: it takes no record");
+        return Item::fail(id, finding, format!("lower min.insync.replicas of {name}, or give it more replicas"));
     }
     let plural = if partitions == 1 { "" } else { "s" };
     let there = format!("topic {name} has {partitions} partition{plural}");
@@ -200,19 +335,19 @@ mod tests {
     fn topics_are_known_from_a_fixed_name_exact_tables_and_the_ddl_topic() {
         let c = config("tables = [\"shop.orders\", \"shop.x_*\"]\nkafka = { brokers = \"k\", ddl_topic = \"ddl\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(names(topics(delivery, kafka, &[])), ["ddl", "shop.orders"]);
+        assert_eq!(names(topics(delivery, kafka, &[]).names), ["ddl", "shop.orders"]);
         let c = config("tables = [\"shop.orders\"]\nkafka = { brokers = \"k\", topic = \"all\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(names(topics(delivery, kafka, &[])), ["all"]);
+        assert_eq!(names(topics(delivery, kafka, &[]).names), ["all"]);
         let c = config("tables = [\"shop.orders\"]\nmap = { database = \"dw\" }\nkafka = { brokers = \"k\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(names(topics(delivery, kafka, &[])), ["dw.orders"]);
+        assert_eq!(names(topics(delivery, kafka, &[]).names), ["dw.orders"]);
         let c = config(
             "tables = [\"shop.orders\"]\nkafka = { brokers = \"k\", dead_letter_topic = \"dead\" }\n\
              [[delivery.table]]\nmatch = \"shop.orders\"\npartitions = 7",
         );
         let (delivery, kafka) = of(&c);
-        let asked = topics(delivery, kafka, &[]);
+        let asked = topics(delivery, kafka, &[]).names;
         assert_eq!((asked[0].name.as_str(), asked[1].partitions), ("dead", Some(7)));
     }
 
@@ -226,12 +361,16 @@ mod tests {
             batch_bytes_max: Some(20 << 20),
             compacted: Some(false),
             creation: None,
+            denied: false,
+            replicas: Some(1),
+            min_insync: Some(1),
         };
         let level = |facts: TopicFacts| topic_items(delivery, kafka, &[facts])[0].level;
         assert_eq!(level(good.clone()), Level::Pass);
         assert_eq!(level(TopicFacts { partitions: None, ..good.clone() }), Level::Fail);
         assert_eq!(level(TopicFacts { partitions: Some(2), ..good.clone() }), Level::Fail);
         assert_eq!(level(TopicFacts { batch_bytes_max: Some(1_048_588), ..good.clone() }), Level::Warn);
+        assert_eq!(level(TopicFacts { min_insync: Some(2), ..good.clone() }), Level::Fail);
         assert_eq!(level(TopicFacts { compacted: Some(true), ..good }), Level::Fail);
         assert_eq!(topic_items(delivery, kafka, &[])[0].level, Level::Pass);
     }
@@ -249,6 +388,9 @@ mod tests {
                 batch_bytes_max: Some(bytes),
                 compacted: Some(compacted),
                 creation: None,
+                denied: false,
+                replicas: None,
+                min_insync: None,
             };
             topic_items(delivery, kafka, &[facts]).remove(0)
         };
@@ -267,8 +409,7 @@ mod tests {
         let c = config("kafka = { brokers = \"k\", topic = \"all\", create_topics = true }");
         let (delivery, kafka) = of(&c);
         let item = |creation| {
-            let facts =
-                TopicFacts { topic: "all".into(), partitions: None, batch_bytes_max: None, compacted: None, creation };
+            let facts = TopicFacts { creation, ..facts("all", None, false) };
             topic_items(delivery, kafka, &[facts]).remove(0)
         };
         let created = item(Some(Ok("6 partitions".to_owned())));
@@ -277,6 +418,61 @@ mod tests {
         assert!(refused.level == Level::Fail && refused.finding.contains("PolicyViolation"), "{refused:?}");
         assert_eq!(refused.remedy, "ask them");
         assert!(topic_items(delivery, kafka, &[])[0].finding.contains("is created"));
+    }
+
+    fn facts(topic: &str, partitions: Option<u32>, denied: bool) -> TopicFacts {
+        let topic = topic.to_owned();
+        let (batch_bytes_max, compacted, replicas, min_insync) = (None, None, None, None);
+        TopicFacts { topic, partitions, batch_bytes_max, compacted, creation: None, denied, replicas, min_insync }
+    }
+
+    #[test]
+    fn topics_of_single_tables_are_told_from_shared_ones() {
+        let rules = "[[delivery.table]]\nmatch = \"shop.audit\"\ntopic = \"audit\"\n[[delivery.table]]\nmatch = \"shop.log_*\"\ntopic = \"logs\"";
+        let tables = "tables = [\"shop.orders\", \"shop.audit\", \"shop.log_1\"]";
+        let c = config(&format!("{tables}\nkafka = {{ brokers = \"k\" }}\n{rules}"));
+        let (delivery, kafka) = of(&c);
+        let found = topics(delivery, kafka, &[]);
+        assert_eq!(names(found.names), ["shop.orders", "audit", "logs"]);
+        assert_eq!(found.of_tables, HashSet::from(["shop.orders".to_owned(), "audit".to_owned()]));
+    }
+
+    #[test]
+    fn statements_among_rows_warn_where_readers_stop_at_them_and_a_missing_topic_fails() {
+        let judged = |lines: &str, facts: Option<&TopicFacts>| {
+            let c = config(lines);
+            let (delivery, kafka) = of(&c);
+            let item = ddl_topic(delivery, kafka, facts);
+            assert_eq!(item.level == Level::Pass, item.remedy.is_empty(), "{item:?}");
+            item.level
+        };
+        assert_eq!(judged("kafka = { brokers = \"k\" }", None), Level::Warn);
+        assert_eq!(judged("kafka = { brokers = \"k\", format = \"dts-avro\" }", None), Level::Pass);
+        assert_eq!(judged("kafka = { brokers = \"k\", ddl_topic = \"off\" }", None), Level::Pass);
+        assert_eq!(judged("ddl_op = []\nkafka = { brokers = \"k\" }", None), Level::Pass);
+        let named = "kafka = { brokers = \"k\", ddl_topic = \"ddl\" }";
+        assert_eq!(judged(named, Some(&facts("ddl", Some(1), false))), Level::Pass);
+        assert_eq!(judged(named, Some(&facts("ddl", None, false))), Level::Fail);
+        let same = "kafka = { brokers = \"k\", topic = \"all\", ddl_topic = \"all\" }";
+        assert_eq!(judged(same, Some(&facts("all", Some(1), false))), Level::Warn);
+    }
+
+    #[test]
+    fn what_the_account_may_not_see_fails_once_and_by_name() {
+        let c = config("kafka = { brokers = \"k\", topic = \"all\" }");
+        let (delivery, kafka) = of(&c);
+        assert_eq!(auth(kafka, &[facts("all", Some(1), false)]).level, Level::Pass);
+        let denied = [facts("all", None, true)];
+        let item = auth(kafka, &denied);
+        assert!(
+            item.level == Level::Fail && item.finding.contains("all") && item.remedy.contains("DESCRIBE"),
+            "{item:?}"
+        );
+        assert!(topic_items(delivery, kafka, &denied).is_empty());
+        let login = unreached(&SinkError::definite("no").refused(Refusal::Login));
+        assert_eq!((login.id, login.unreachable), ("kafka.auth", false));
+        let certificate = unreached(&SinkError::definite("no").refused(Refusal::Certificate));
+        assert_eq!(certificate.id, "kafka.connect");
     }
 
     #[test]
@@ -294,7 +490,7 @@ mod tests {
     #[tokio::test]
     async fn a_cluster_that_does_not_answer_is_unreachable() {
         let c = config("kafka = { brokers = \"127.0.0.1:1\", topic = \"all\" }");
-        let items = items(&c, &[]).await;
+        let items = items(&c, &[], &None).await;
         let connect = items.iter().find(|i| i.id == "kafka.connect").expect("asked");
         assert_eq!((connect.level, connect.unreachable), (Level::Fail, true), "{connect:?}");
         assert!(!connect.finding.is_empty() && !connect.remedy.is_empty());

@@ -4,22 +4,30 @@
 mod binlog;
 mod kafka;
 mod objects;
+#[cfg(feature = "kafka")]
+mod registry;
+mod row_size;
 mod running;
+mod same_name;
 pub mod server;
 mod source;
 mod state;
 mod table;
 mod transactions;
+#[cfg(feature = "kafka")]
+mod version;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use relay_store::Seq;
+use relay_store::{Seq, Store};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::capture::refuse_to_guess;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::log::Checkpoint;
+use same_name::Cursors;
 use server::LogState;
 use state::LogEnd;
 
@@ -27,41 +35,47 @@ use state::LogEnd;
 pub async fn run(config: &Config) -> Report {
     let state = state::check(config);
     let (checkpoint, judged);
+    let mut cursors: Cursors = Some(BTreeSet::new());
     let log = match state::end(config) {
         LogEnd::New => LogState::New,
-        LogEnd::At { checkpoint: Some(at), .. } => {
-            checkpoint = at;
+        LogEnd::At { checkpoint: Some(at), cursors: known, .. } => {
+            (checkpoint, cursors) = (at, Some(known));
             LogState::EndsAt(&checkpoint)
         }
-        LogEnd::At { checkpoint: None, last } => match without_checkpoint(config, last) {
-            None => LogState::New,
-            Some(item) => {
-                judged = item;
-                LogState::Judged(&judged)
+        LogEnd::At { checkpoint: None, last, cursors: known } => {
+            cursors = Some(known);
+            match without_checkpoint(config, last) {
+                None => LogState::New,
+                Some(item) => {
+                    judged = item;
+                    LogState::Judged(&judged)
+                }
             }
-        },
+        }
         LogEnd::InUse => {
+            cursors = None;
             judged = running::files(config.admin.listen).await;
             LogState::Judged(&judged)
         }
         LogEnd::Unreadable(error) => {
+            cursors = None;
             judged = Item::fail(binlog::FILES, format!("where the log ends: {error}"), RUNBOOK).exits(Exit::Store);
             LogState::Judged(&judged)
         }
     };
-    let items = of_both_sides(config, log).await.into_iter().chain([state]);
+    let items = of_both_sides(config, log, &cursors).await.into_iter().chain([state]);
     Report { items: items.collect() }
 }
 
 /// What the source says, what the deliveries make of its tables, and what their destinations say.
-async fn of_both_sides(config: &Config, log: LogState<'_>) -> Vec<Item> {
+async fn of_both_sides(config: &Config, log: LogState<'_>, cursors: &Cursors) -> Vec<Item> {
     let asked = server::ask(&config.source, log).await;
     let mut items = asked.items;
     if let Some(found) = &asked.found {
         items.extend(objects::items(config, found));
     }
     let tables = asked.found.as_ref().map_or(&[][..], |found| &found.tables);
-    items.extend(kafka::items(config, tables).await);
+    items.extend(kafka::items(config, tables, cursors).await);
     items.extend(transactions::items(config).await);
     items
 }
@@ -82,15 +96,17 @@ pub fn is_first_start(config: &Config) -> bool {
     state::is_new(config)
 }
 
-/// Runs every item while this process has the log open, which ends at `checkpoint` and entry `last`.
-pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>, last: Seq) -> Report {
+/// Runs every item while this process has the log open, which ends at `checkpoint`.
+pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>, store: &Store) -> Report {
+    let last = store.positions().last_seq;
+    let cursors = store.cursors().list().into_iter().map(|cursor| cursor.name).collect();
     let lost = without_checkpoint(config, last);
     let log = match (checkpoint, &lost) {
         (Some(checkpoint), _) => LogState::EndsAt(checkpoint),
         (None, Some(item)) => LogState::Judged(item),
         (None, None) => LogState::New,
     };
-    let items = of_both_sides(config, log).await.into_iter().chain([state::open(config)]);
+    let items = of_both_sides(config, log, &Some(cursors)).await.into_iter().chain([state::open(config)]);
     Report { items: items.collect() }
 }
 
@@ -199,7 +215,7 @@ impl Item {
 
     /// Whether it speaks of one delivery only, which parks alone.
     pub fn is_of_delivery(&self) -> bool {
-        self.id.starts_with("kafka.")
+        self.id.starts_with("kafka.") || self.id == row_size::ID
     }
 
     /// Lets this start go on in spite of it.

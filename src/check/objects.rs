@@ -1,10 +1,12 @@
-//! `objects.map`, `objects.case_clash`, `filter.syntax`, `etl.syntax`, `kafka.settings`: what each delivery makes of the
+//! `objects.map`, `objects.case_clash`, `filter.syntax`, `etl.syntax`, `table.generated` of conditions, `kafka.settings`:
+//! what each delivery makes of the
 //! tables that are there, with the very code that will do it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Item;
+use super::row_size;
 use super::server::Found;
 use super::table::list;
 use crate::capture::facts::TableFacts;
@@ -14,20 +16,31 @@ use crate::config::{Config, Delivery, SinkConfig};
 use crate::delivery::encode::Conditions;
 use crate::delivery::route::{Route, Routing};
 use crate::delivery::select::{NameClash, Selection};
+use crate::etl::Script;
 use crate::filter::Session;
+use crate::sink::kafka::config::OnTooLarge;
 
 const MAP: &str = "objects.map";
 const CLASH: &str = "objects.case_clash";
 const SETTINGS: &str = "kafka.settings";
 const FILTER: &str = "filter.syntax";
 const ETL: &str = "etl.syntax";
+const GENERATED: &str = "table.generated";
 
 /// The items of every delivery.
 pub(super) fn items(config: &Config, found: &Found) -> Vec<Item> {
     // A table without a plan is told by other items.
     let plans: Vec<Arc<TablePlan>> =
         found.tables.iter().filter_map(|table| TablePlan::of_definition(&table.definition).ok()).collect();
-    config.deliveries.iter().flat_map(|delivery| of_delivery(delivery, &plans, found)).collect()
+    let mut items: Vec<Item> = Vec::new();
+    for delivery in &config.deliveries {
+        items.extend(of_delivery(delivery, &plans, found));
+        if let SinkConfig::Kafka(kafka) = &delivery.kind {
+            let parks = kafka.on_too_large == OnTooLarge::Fail;
+            items.push(row_size::item(delivery, kafka.max_record_bytes, parks, &found.tables).about(&delivery.name));
+        }
+    }
+    items
 }
 
 /// The tables of a delivery: the name it delivers them under, and the source's.
@@ -58,10 +71,32 @@ fn of_delivery(delivery: &Delivery, plans: &[Arc<TablePlan>], server: &Found) ->
         None
     });
     let session = Session::of(&server.version, server.zone.clone());
+    let scripted = script.as_ref().map(Script::columns).unwrap_or_default();
+    let virtual_columns: HashMap<TableName, &[String]> = server
+        .tables
+        .iter()
+        .filter(|table| !table.virtual_columns.is_empty())
+        .map(|table| {
+            (TableName::new(&*table.definition.database, &*table.definition.table), &table.virtual_columns[..])
+        })
+        .collect();
     for plan in plans.iter().filter(|plan| selection.wants(&plan.source)) {
         if let Some(condition) = conditions.of(&selection, &plan.source) {
             found.conditions += 1;
-            found.filters.extend(condition.compile(plan, &session).err().map(|e| format!("{}: {e}", plan.source)));
+            match condition.compile(plan, &session) {
+                Ok(filter) => {
+                    let computed = virtual_columns.get(&plan.source).copied().unwrap_or_default();
+                    for column in filter.columns() {
+                        if scripted.contains(column) {
+                            found.shared.push(format!("{}.{column}", plan.source));
+                        }
+                        if computed.iter().any(|name| name == column) {
+                            found.computed.push(format!("{}.{column}", plan.source));
+                        }
+                    }
+                }
+                Err(error) => found.filters.push(format!("{}: {error}", plan.source)),
+            }
         }
         if let Some(script) = &script {
             found.scripts.extend(script.bind(plan).err().map(|e| format!("{}: {e}", plan.source)));
@@ -91,6 +126,10 @@ struct Outcome {
     /// Tables with a condition.
     conditions: usize,
     filters: Vec<String>,
+    /// Columns of conditions that the script names too.
+    shared: Vec<String>,
+    /// Virtual columns of conditions.
+    computed: Vec<String>,
     scripts: Vec<String>,
     named: HashMap<TableName, TableName>,
     clashes: Vec<String>,
@@ -108,14 +147,27 @@ impl Outcome {
     fn items(self, idle: Vec<String>, has_script: bool) -> Vec<Item> {
         let mut items = Vec::new();
         if self.conditions > 0 || !self.filters.is_empty() {
-            items.push(match self.filters.is_empty() {
-                true => Item::pass(FILTER, format!("the conditions of {} tables compile", self.conditions)),
-                false => Item::fail(
+            items.push(match (self.filters.is_empty(), self.shared.is_empty()) {
+                (true, true) => Item::pass(FILTER, format!("the conditions of {} tables compile", self.conditions)),
+                (true, false) => Item::warn(
+                    FILTER,
+                    format!("the condition reads columns that the script names too: {}", list(&self.shared)),
+                    "conditions are asked of rows as they are in the source, before the script: accept that, or write the \
+                     condition into the script (e_keep)",
+                ),
+                (false, _) => Item::fail(
                     FILTER,
                     list(&self.filters),
                     "correct the condition; a rule gives a table one of its own",
                 ),
             });
+        }
+        if !self.computed.is_empty() {
+            items.push(Item::warn(
+                GENERATED,
+                format!("the condition reads virtual generated columns: {}", list(&self.computed)),
+                "make them STORED, or write what they are computed from into the condition",
+            ));
         }
         if has_script || !self.scripts.is_empty() {
             items.push(match self.scripts.is_empty() {
@@ -217,6 +269,8 @@ mod tests {
             },
             engine: Some("InnoDB".into()),
             foreign_keys: Vec::new(),
+            virtual_columns: Vec::new(),
+            average_row_bytes: None,
         }
     }
 

@@ -116,6 +116,7 @@ async fn ask_one(
     }
     let tables = tables(session, config).await?;
     items.extend(table::items(&tables, &config.tables));
+    items.push(table::encdb(&facts));
     let refused = match &resume {
         Some(Err(error)) if error.is_of_one_server() => Some(error.class()),
         _ => None,
@@ -128,5 +129,6 @@ async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts
     let wanted = |database: &str, table: &str| config.tables.matches(database, table);
     let mut reading = session.schema(&wanted).await?;
     session.add_foreign_keys(&mut reading.tables).await?;
+    session.add_row_sizes(&mut reading.tables).await?;
     Ok(reading.tables)
 }

@@ -1,5 +1,6 @@
 //! `state.store`: whether the log's folder can be used by this relay. Nothing is created or changed.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -63,6 +64,8 @@ pub(super) enum LogEnd {
         checkpoint: Option<Checkpoint>,
         /// Its last entry.
         last: Seq,
+        /// The names of its cursors.
+        cursors: BTreeSet<String>,
     },
     /// A process has it open and moves its end.
     InUse,
@@ -80,8 +83,9 @@ pub(super) fn end(config: &Config) -> LogEnd {
         Err(OpenError::Locked { .. }) => return LogEnd::InUse,
         Err(e) => return LogEnd::Unreadable(e.to_string()),
     };
+    let cursors = snapshot.cursors.into_iter().map(|cursor| cursor.name).collect();
     match snapshot.checkpoint.map(|bytes| Checkpoint::decode(&bytes)).transpose() {
-        Ok(checkpoint) => LogEnd::At { checkpoint, last: snapshot.durable_seq },
+        Ok(checkpoint) => LogEnd::At { checkpoint, last: snapshot.durable_seq, cursors },
         Err(e) => LogEnd::Unreadable(e.to_string()),
     }
 }
@@ -151,10 +155,14 @@ mod tests {
         appender.advance(&ours.encode());
         appender.flush().unwrap();
         drop(appender);
+        store.cursors().create("orders", Seq::ZERO, Default::default()).unwrap();
         assert!(matches!(end(&config(dir.path())), LogEnd::InUse));
         store.close();
         match end(&config(dir.path())) {
-            LogEnd::At { checkpoint, last } => assert_eq!((checkpoint, last), (Some(ours), Seq::ZERO)),
+            LogEnd::At { checkpoint, last, cursors } => {
+                assert_eq!((checkpoint, last), (Some(ours), Seq::ZERO));
+                assert_eq!(cursors, ["orders".to_owned()].into());
+            }
             other => panic!("{other:?}"),
         }
         for file in std::fs::read_dir(dir.path().join("meta")).unwrap() {

@@ -2,7 +2,7 @@
 //! each kind of finding, with the tables it is about.
 
 use super::Item;
-use crate::capture::facts::TableFacts;
+use crate::capture::facts::{ServerFacts, TableFacts};
 use crate::change::charset::Charset;
 use crate::selection::TablePatterns;
 
@@ -21,6 +21,7 @@ pub(super) fn items(tables: &[TableFacts], selection: &TablePatterns) -> Vec<Ite
     items.push(invisible_columns(tables));
     items.push(foreign_keys(tables));
     items.push(float_precision(tables));
+    items.push(generated(tables));
     items
 }
 
@@ -174,6 +175,39 @@ fn float_precision(tables: &[TableFacts]) -> Item {
     }
 }
 
+/// Virtual columns in keys; what conditions read of them, each delivery says.
+fn generated(tables: &[TableFacts]) -> Item {
+    const ID: &str = "table.generated";
+    let with = named(tables, |table| {
+        let columns = table.definition.effective_key().map_or(&[][..], |key| &key.columns);
+        let mut columns = columns.iter().filter_map(|&c| table.definition.columns.get(c as usize));
+        columns.any(|column| table.virtual_columns.contains(&column.name))
+    });
+    match with.is_empty() {
+        true => Item::pass(ID, "no key holds a virtual column"),
+        false => Item::warn(
+            ID,
+            format!("virtual generated columns in the key: {}", list(&with)),
+            "make them STORED, or give the table a primary key of other columns: what is computed anew at each reading \
+             may not find its row again",
+        ),
+    }
+}
+
+/// EncDB keeps columns encrypted towards clients; the rows of the binlog are what they are.
+pub(super) fn encdb(facts: &ServerFacts) -> Item {
+    const ID: &str = "table.encdb";
+    match ["encdb", "loose_encdb"].into_iter().any(|name| facts.is_on(name)) {
+        false => Item::pass(ID, "EncDB is off"),
+        true => Item::warn(
+            ID,
+            "EncDB is on: its columns reach a client as ciphertext, and whether the binlog's values agree with what \
+             clients read is the server's affair",
+            "leave the columns out by map.drop_columns, or accept this once consumers can use the values",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +242,8 @@ mod tests {
             },
             engine: Some("InnoDB".into()),
             foreign_keys: Vec::new(),
+            virtual_columns: Vec::new(),
+            average_row_bytes: None,
         }
     }
 
@@ -253,6 +289,8 @@ mod tests {
             levels(&with(|t| t.definition.columns[0] = column("id", "float")), "table.float_precision"),
             [Level::Warn]
         );
+        assert_eq!(levels(&with(|t| t.virtual_columns.push("id".into())), "table.generated"), [Level::Warn]);
+        assert_eq!(levels(&with(|t| t.virtual_columns.push("v".into())), "table.generated"), [Level::Pass]);
         let key = |on_delete: &str| ForeignKey {
             name: "fk".into(),
             parent: ("shop".into(), "plain".into()),
@@ -261,6 +299,15 @@ mod tests {
         };
         assert_eq!(levels(&with(|t| t.foreign_keys.push(key("SET NULL"))), "table.foreign_keys"), [Level::Warn]);
         assert_eq!(levels(&with(|t| t.foreign_keys.push(key("NO ACTION"))), "table.foreign_keys"), [Level::Pass]);
+    }
+
+    #[test]
+    fn encdb_warns_under_either_name() {
+        let mut facts = ServerFacts::example();
+        assert_eq!(encdb(&facts).level, Level::Pass);
+        facts.variables.insert("loose_encdb".into(), "ON".into());
+        let item = encdb(&facts);
+        assert!(item.level == Level::Warn && !item.remedy.is_empty(), "{item:?}");
     }
 
     #[test]

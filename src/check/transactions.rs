@@ -73,6 +73,9 @@ mod tests {
             batch_bytes_max: None,
             compacted,
             creation: None,
+            denied: false,
+            replicas: Some(1),
+            min_insync: Some(1),
         };
         let good = position(Some(1), Some(true));
         assert_eq!(item(&good, Ok(2)).level, Level::Pass);

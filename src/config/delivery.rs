@@ -41,6 +41,8 @@ pub struct Delivery {
     pub paused: bool,
     /// What happens when retention's limits would overtake its cursor.
     pub lagging_cursor: LaggingCursor,
+    /// What is thought of a topic of one table that holds records before the delivery's first.
+    pub on_conflict: OnConflict,
     /// For how long failures are retried.
     pub retry: Retry,
     /// Whether it tries again every 60 s after the retry window ended.
@@ -82,6 +84,17 @@ impl SinkConfig {
             Self::File(_) => "file",
         }
     }
+}
+
+/// What is thought of a destination that holds something before a delivery begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// It holds up the start.
+    #[default]
+    Report,
+    /// It is added to.
+    Proceed,
 }
 
 /// JSON lines in a file or on standard output.
@@ -203,6 +216,8 @@ pub(super) struct Raw {
     paused: bool,
     lagging_cursor: Option<LaggingCursor>,
     #[serde(default)]
+    on_conflict: OnConflict,
+    #[serde(default)]
     retry: RawRetry,
     auto_resume: Option<bool>,
     #[serde(default)]
@@ -285,6 +300,7 @@ impl Raw {
             transform: transform.resolve(environment)?,
             paused: self.paused,
             lagging_cursor: self.lagging_cursor.unwrap_or(log.lagging_cursor),
+            on_conflict: self.on_conflict,
             retry: self.retry.resolve()?,
             auto_resume: self.auto_resume.unwrap_or(true),
             throttle: self.throttle,
@@ -313,6 +329,7 @@ impl Delivery {
             transform: Transform::default(),
             paused: false,
             lagging_cursor: log.lagging_cursor,
+            on_conflict: OnConflict::default(),
             retry: Retry::default(),
             auto_resume: true,
             throttle: Throttle::default(),

@@ -9,6 +9,7 @@
 //! | `token`, `parse` | text to a tree of calls |
 //! | `compile`, `action`, `expr` | the tree to steps and expressions |
 //! | `functions` | what can be called, one file a family |
+//! | `columns` | the columns that a script names |
 //! | `bind`, `layout`, `shape` | a table's columns as places; the columns that its rows have afterwards |
 //! | `evaluate`, `step`, `run` | values, and what becomes of a row |
 //! | `value`, `number` (`wide`), `temporal`, `convert` | the language's values, and columns to them and back |
@@ -20,6 +21,7 @@
 
 mod action;
 mod bind;
+mod columns;
 mod compile;
 mod convert;
 mod evaluate;

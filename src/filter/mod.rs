@@ -89,6 +89,11 @@ impl Filter {
         Parsed::parse(text)
     }
 
+    /// The columns that it reads, by the source's names.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| &*column.name)
+    }
+
     /// What becomes of a change. A condition that is NULL does not match.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use ureq::Agent;
+use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
 
 use super::text::write_base64;
 use crate::failure::{Class, Failure};
@@ -197,6 +198,17 @@ impl Failure for RegistryError {
     }
 }
 
+/// How a schema stands with a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is registered there, with this id.
+    Registered(u32),
+    /// It is not, and goes with what is.
+    Fits,
+    /// There is no such subject.
+    New,
+}
+
 /// The first byte of a framed record.
 const MAGIC: u8 = 0;
 
@@ -297,13 +309,34 @@ impl Registry {
         self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let shared = &self.shared;
+    /// How `schema` stands with `subject`, without registering anything. Blocks, at most twice as long as the registry's
+    /// patience.
+    ///
+    /// # Errors
+    /// As [`Registry::id`] would meet them, as far as they can be foreseen.
+    pub fn standing(&self, subject: &str, schema: &str) -> Result<Standing, RegistryError> {
         let name = utf8_percent_encode(subject, IN_PATH);
-        let versions = if shared.register { "/versions" } else { "" };
+        let found = self.post(&format!("subjects/{name}"), schema)?;
+        match answer::id(&self.shared.url, subject, false, found) {
+            Err(RegistryError::Unknown { .. }) if self.shared.register => {}
+            outcome => return outcome.map(Standing::Registered),
+        }
+        let judged = self.post(&format!("compatibility/subjects/{name}/versions/latest"), schema)?;
+        answer::fits(&self.shared.url, subject, judged).map(|fits| if fits { Standing::Fits } else { Standing::New })
+    }
+
+    fn ask(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        let name = utf8_percent_encode(subject, IN_PATH);
+        let versions = if self.shared.register { "/versions" } else { "" };
+        let response = self.post(&format!("subjects/{name}{versions}"), schema)?;
+        answer::id(&self.shared.url, subject, self.shared.register, response)
+    }
+
+    fn post(&self, path: &str, schema: &str) -> Result<Response<Body>, RegistryError> {
+        let shared = &self.shared;
         let mut request = shared
             .agent
-            .post(format!("{}/subjects/{name}{versions}", shared.url))
+            .post(format!("{}/{path}", shared.url))
             .header("Accept", "application/vnd.schemaregistry.v1+json, application/json")
             .header("Content-Type", "application/vnd.schemaregistry.v1+json");
         if let Some(authorization) = &shared.authorization {
@@ -311,8 +344,7 @@ impl Registry {
         }
         // Without `schemaType` it is Avro, for registries that know no other as well.
         let body = serde_json::json!({ "schema": schema }).to_string();
-        let response = request.send(body.as_bytes()).map_err(|error| answer::transport(&shared.url, &error))?;
-        answer::id(&shared.url, subject, shared.register, response)
+        request.send(body.as_bytes()).map_err(|error| answer::transport(&shared.url, &error))
     }
 }
 

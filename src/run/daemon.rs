@@ -212,7 +212,7 @@ impl Daemon {
     /// Runs the precheck again, beside the running daemon.
     pub async fn check(&self) -> Report {
         let checkpoint = super::durable_checkpoint(&self.store).ok().flatten();
-        check::with_open_log(&self.config(), checkpoint.as_ref(), self.store.positions().last_seq).await
+        check::with_open_log(&self.config(), checkpoint.as_ref(), &self.store).await
     }
 
     /// Creates a cursor that belongs to no delivery yet.

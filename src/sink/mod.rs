@@ -97,12 +97,25 @@ pub struct SinkError {
     pub reason: String,
     /// The operator's next step, when there is one.
     pub next_step: Option<String>,
+    /// What the destination refuses us, when it does.
+    pub refusal: Option<Refusal>,
     /// The record that it is about, when it is about one.
     pub place: Option<Place>,
     /// Where the destination knows the cursor to stand, in a later epoch than the one it was opened with.
     pub cursor: Option<(CursorEpoch, Seq)>,
     /// The sink has learnt what another life goes on with at once, from what was acked. It says so once for each thing.
     pub anew: bool,
+}
+
+/// What a destination refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The account, its password, or how it is proved.
+    Login,
+    /// A certificate, ours or its own.
+    Certificate,
+    /// What the account may not do.
+    Access,
 }
 
 /// A record at fault: where it stands in the log and which table it is of.
@@ -133,12 +146,18 @@ impl SinkError {
     }
 
     fn new(class: Class, reason: String) -> Self {
-        Self { class, reason, next_step: None, place: None, cursor: None, anew: false }
+        Self { class, reason, next_step: None, refusal: None, place: None, cursor: None, anew: false }
     }
 
     /// Adds what the operator can do.
     pub fn advise(mut self, next_step: impl Into<String>) -> Self {
         self.next_step = Some(next_step.into());
+        self
+    }
+
+    /// Says what the destination refuses.
+    pub fn refused(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
         self
     }
 

@@ -59,6 +59,17 @@ pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str)
     assert!(done.status.success(), "alter topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
 }
 
+/// Writes one record into a topic.
+pub fn produce(brokers: &str, topic: &str, value: &str) {
+    let mut child = Command::new("kcat")
+        .args(["-P", "-q", "-b", brokers, "-t", topic])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("kcat runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), value.as_bytes()).expect("kcat reads");
+    assert!(child.wait().expect("kcat ends").success(), "kcat writes to {topic}");
+}
+
 /// The first `count` committed values of a topic through Kafka's own console consumer, which says `null` for a tombstone.
 pub fn console_consume(servers: &super::servers::Servers, topic: &str, count: usize) -> Vec<String> {
     let mut command = Command::new("java");

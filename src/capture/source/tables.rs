@@ -69,6 +69,8 @@ impl Session {
         for row in self.connection.query(&columns).await?.iter() {
             if let Some(table) = row.at(0).and_then(|name| tables.get_mut(name)) {
                 table.definition.columns.extend(column(row));
+                let is_virtual = row.get("EXTRA").is_some_and(|extra| extra.to_ascii_uppercase().contains("VIRTUAL"));
+                table.virtual_columns.extend(row.at(1).filter(|_| is_virtual).map(str::to_owned));
             }
         }
         let keys = format!(
@@ -120,6 +122,8 @@ fn empty_table(database: &str, name: &str, row: Row<'_>) -> TableFacts {
         },
         engine: row.at(1).map(str::to_owned),
         foreign_keys: Vec::new(),
+        virtual_columns: Vec::new(),
+        average_row_bytes: None,
     }
 }
 

@@ -17,36 +17,65 @@ struct Registered {
 }
 
 #[derive(Deserialize)]
+struct Judged {
+    is_compatible: bool,
+}
+
+#[derive(Deserialize)]
 struct Refusal {
     message: String,
 }
 
 /// The id in an answer.
-pub(super) fn id(url: &str, subject: &str, register: bool, mut response: Response<Body>) -> Result<u32, RegistryError> {
-    let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_vec();
-    let body = match body {
-        Ok(body) => body,
-        Err(ureq::Error::BodyExceedsLimit(limit)) => {
-            return Err(none(url, format!("it has more than {limit} bytes")));
-        }
-        Err(error) => return Err(transport(url, &error)),
-    };
-    let subject = subject.to_owned();
+pub(super) fn id(url: &str, subject: &str, register: bool, response: Response<Body>) -> Result<u32, RegistryError> {
+    let (status, body) = read(url, response)?;
     match status {
         200..=299 => {
             let registered = serde_json::from_slice::<Registered>(&body);
             registered.map(|registered| registered.id).map_err(|error| none(url, error.to_string()))
         }
-        408 | 429 | 500..=599 => Err(RegistryError::Busy { status, message: words(&body) }),
-        401 | 403 => Err(RegistryError::Denied { status, subject, message: words(&body) }),
+        _ => Err(refusal(url, subject, register, status, &body)),
+    }
+}
+
+/// Whether a schema goes with those of its subject; false when there is no subject.
+pub(super) fn fits(url: &str, subject: &str, response: Response<Body>) -> Result<bool, RegistryError> {
+    let (status, body) = read(url, response)?;
+    match status {
+        200..=299 => match serde_json::from_slice::<Judged>(&body).map_err(|error| none(url, error.to_string()))? {
+            Judged { is_compatible: true } => Ok(true),
+            Judged { is_compatible: false } => {
+                let message = "it does not go with the schemas that are there".to_owned();
+                Err(RegistryError::Refused { status: 409, subject: subject.to_owned(), message })
+            }
+        },
+        404 if serde_json::from_slice::<Refusal>(&body).is_ok() => Ok(false),
+        _ => Err(refusal(url, subject, true, status, &body)),
+    }
+}
+
+fn read(url: &str, mut response: Response<Body>) -> Result<(u16, Vec<u8>), RegistryError> {
+    let status = response.status().as_u16();
+    match response.body_mut().with_config().limit(ANSWER_MAX).read_to_vec() {
+        Ok(body) => Ok((status, body)),
+        Err(ureq::Error::BodyExceedsLimit(limit)) => Err(none(url, format!("it has more than {limit} bytes"))),
+        Err(error) => Err(transport(url, &error)),
+    }
+}
+
+/// What an answer means that is not the one hoped for.
+fn refusal(url: &str, subject: &str, register: bool, status: u16, body: &[u8]) -> RegistryError {
+    let subject = subject.to_owned();
+    match status {
+        408 | 429 | 500..=599 => RegistryError::Busy { status, message: words(body) },
+        401 | 403 => RegistryError::Denied { status, subject, message: words(body) },
         // A path that the server does not know is answered so as well, but not in the registry's form.
-        404 if serde_json::from_slice::<Refusal>(&body).is_err() || register => {
-            Err(none(url, format!("status 404: {}", words(&body))))
+        404 if serde_json::from_slice::<Refusal>(body).is_err() || register => {
+            none(url, format!("status 404: {}", words(body)))
         }
-        404 => Err(RegistryError::Unknown { subject, message: words(&body) }),
-        300..=399 => Err(none(url, format!("status {status}: it sends us elsewhere"))),
-        _ => Err(RegistryError::Refused { status, subject, message: words(&body) }),
+        404 => RegistryError::Unknown { subject, message: words(body) },
+        300..=399 => none(url, format!("status {status}: it sends us elsewhere")),
+        _ => RegistryError::Refused { status, subject, message: words(body) },
     }
 }
 

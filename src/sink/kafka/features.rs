@@ -1,6 +1,7 @@
-//! Which version of transactions the cluster has settled on. The client library knows but does not tell, so that one
-//! request is made by hand: ApiVersions, which a broker answers before any login (KIP-35, KIP-584).
+//! What a broker can do, and which features the cluster has settled on. The client library knows but does not tell, so
+//! that one request is made by hand: ApiVersions, which a broker answers before any login (KIP-35, KIP-584).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const PORT: u16 = 9092;
 
 const API_VERSIONS: u16 = 18;
 const REQUEST_VERSION: u16 = 3;
+/// What brokers older than 2.4 are asked with, once they have refused the other.
+const OLD_REQUEST_VERSION: u16 = 0;
 const UNSUPPORTED_VERSION: u16 = 35;
 /// Tag of the finalized features in the answer.
 const FINALIZED: u32 = 2;
@@ -50,15 +53,39 @@ pub fn caveat(version: u16) -> Option<String> {
     (version < VERSION_GOOD).then_some(text)
 }
 
-/// The cluster's finalized `transaction.version`; 0 when it has none. Asks one broker after the other.
+/// What a broker says of itself and of its cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Versions {
+    /// Greatest version of each request that it takes, by the request's number.
+    pub requests: BTreeMap<u16, u16>,
+    /// Features that the whole cluster has, with the greatest level that is in force.
+    pub features: BTreeMap<String, u16>,
+}
+
+impl Versions {
+    /// `transaction.version`; 0 when there is none.
+    pub fn transactions(&self) -> u16 {
+        self.features.get("transaction.version").copied().unwrap_or(0)
+    }
+}
+
+/// The cluster's finalized `transaction.version`; 0 when it has none.
 ///
 /// # Errors
 /// Why no broker told.
 pub async fn transaction_version(config: &KafkaConfig) -> Result<u16, String> {
+    versions(config).await.map(|versions| versions.transactions())
+}
+
+/// What the first broker that answers says. Asks one after the other.
+///
+/// # Errors
+/// Why no broker told.
+pub async fn versions(config: &KafkaConfig) -> Result<Versions, String> {
     let mut reason = "there is no broker".to_owned();
     for broker in config.brokers.split(',').map(str::trim) {
         match tokio::time::timeout(TIMEOUT, ask(config, broker)).await {
-            Ok(Ok(version)) => return Ok(version),
+            Ok(Ok(versions)) => return Ok(versions),
             Ok(Err(error)) => reason = format!("{broker}: {error}"),
             Err(_) => reason = format!("{broker}: no answer within {} s", TIMEOUT.as_secs()),
         }
@@ -66,7 +93,7 @@ pub async fn transaction_version(config: &KafkaConfig) -> Result<u16, String> {
     Err(reason)
 }
 
-async fn ask(config: &KafkaConfig, broker: &str) -> Result<u16, String> {
+async fn ask(config: &KafkaConfig, broker: &str) -> Result<Versions, String> {
     let (host, port) = match broker.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| "its port is no number".to_owned())?),
         None => (broker, PORT),
@@ -107,47 +134,56 @@ fn tls(config: &KafkaConfig) -> Result<ClientConfig, String> {
     builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<u16, String> {
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Versions, String> {
+    const NO_ANSWER: &str = "its answer does not decode";
+    let answer = question(&mut stream, REQUEST_VERSION).await?;
+    if answer.get(4..6) == Some(&UNSUPPORTED_VERSION.to_be_bytes()) {
+        let answer = question(&mut stream, OLD_REQUEST_VERSION).await?;
+        return parse_old(&answer).ok_or_else(|| NO_ANSWER.to_owned());
+    }
+    parse(&answer).ok_or_else(|| NO_ANSWER.to_owned())
+}
+
+async fn question(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), version: u16) -> Result<Vec<u8>, String> {
     let text = |error: std::io::Error| error.to_string();
-    stream.write_all(&request()).await.map_err(text)?;
+    stream.write_all(&request(version)).await.map_err(text)?;
     let length = stream.read_u32().await.map_err(text)? as usize;
     if length > ANSWER_BYTES_MAX {
         return Err(format!("its answer has {length} bytes: it is no Kafka broker"));
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer).await.map_err(text)?;
-    parse(&answer).ok_or_else(|| "its answer does not decode".to_owned())
+    Ok(answer)
 }
 
-fn request() -> Vec<u8> {
+fn request(version: u16) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend_from_slice(&API_VERSIONS.to_be_bytes());
-    body.extend_from_slice(&REQUEST_VERSION.to_be_bytes());
+    body.extend_from_slice(&version.to_be_bytes());
     body.extend_from_slice(&1u32.to_be_bytes());
-    // The client's id, as text with a length of two bytes; no tagged fields.
-    body.extend_from_slice(b"\x00\x05relay\x00");
-    // The software's name and version as compact text, whose length is one more; no tagged fields.
-    body.extend_from_slice(b"\x06relay\x04000\x00");
+    // The client's id, as text with a length of two bytes.
+    body.extend_from_slice(b"\x00\x05relay");
+    if version != OLD_REQUEST_VERSION {
+        // No tagged fields; the software's name and version as compact text, whose length is one more; no tagged fields.
+        body.extend_from_slice(b"\x00\x06relay\x04000\x00");
+    }
     let length = u32::try_from(body.len()).expect("some bytes");
     [&length.to_be_bytes()[..], &body].concat()
 }
 
 /// An answer to the request: correlation id, error, ranges of versions by request, throttle time, tagged fields.
-fn parse(answer: &[u8]) -> Option<u16> {
+fn parse(answer: &[u8]) -> Option<Versions> {
     let mut rest = Bytes(answer);
     rest.take(4)?;
-    match rest.u16()? {
-        0 => {}
-        // Answered in the oldest form by a broker from before there were features.
-        UNSUPPORTED_VERSION => return Some(0),
-        _ => return None,
+    if rest.u16()? != 0 {
+        return None;
     }
+    let mut versions = Versions::default();
     for _ in 1..rest.varint()? {
-        rest.take(6)?;
+        versions.request(&mut rest)?;
         rest.skip_tags()?;
     }
     rest.take(4)?;
-    let mut version = 0;
     for _ in 0..rest.varint()? {
         let (tag, length) = (rest.varint()?, rest.varint()?);
         let mut field = Bytes(rest.take(length as usize)?);
@@ -160,12 +196,34 @@ fn parse(answer: &[u8]) -> Option<u16> {
             let highest = field.u16()?;
             field.take(2)?;
             field.skip_tags()?;
-            if name == b"transaction.version" {
-                version = highest;
-            }
+            versions.features.insert(String::from_utf8_lossy(name).into_owned(), highest);
         }
     }
-    Some(version)
+    Some(versions)
+}
+
+/// An answer in the oldest form: correlation id, error, ranges of versions by request.
+fn parse_old(answer: &[u8]) -> Option<Versions> {
+    let mut rest = Bytes(answer);
+    rest.take(4)?;
+    if rest.u16()? != 0 {
+        return None;
+    }
+    let mut versions = Versions::default();
+    for _ in 0..u32::from_be_bytes(rest.take(4)?.try_into().ok()?) {
+        versions.request(&mut rest)?;
+    }
+    Some(versions)
+}
+
+impl Versions {
+    /// Reads the range of one request.
+    fn request(&mut self, rest: &mut Bytes<'_>) -> Option<()> {
+        let number = rest.u16()?;
+        rest.take(2)?;
+        self.requests.insert(number, rest.u16()?);
+        Some(())
+    }
 }
 
 /// What is left to read.
@@ -224,11 +282,14 @@ mod tests {
 
     #[test]
     fn the_version_is_found_among_the_features() {
-        assert_eq!(parse(&answer(&finalized(b"transaction.version", 2))), Some(2));
-        assert_eq!(parse(&answer(&finalized(b"transaction.version", 1))), Some(1));
-        assert_eq!(parse(&answer(&finalized(b"metadata.version", 27))), Some(0));
-        assert_eq!(parse(&answer(b"\0")), Some(0), "no features at all");
-        assert_eq!(parse(b"\0\0\0\x01\0\x23\0\0\0\0"), Some(0), "a broker that does not know the request");
+        let version = |answer: &[u8]| parse(answer).map(|versions| versions.transactions());
+        assert_eq!(version(&answer(&finalized(b"transaction.version", 2))), Some(2));
+        assert_eq!(version(&answer(&finalized(b"transaction.version", 1))), Some(1));
+        assert_eq!(version(&answer(&finalized(b"metadata.version", 27))), Some(0));
+        assert_eq!(version(&answer(b"\0")), Some(0), "no features at all");
+        let versions = parse(&answer(&finalized(b"metadata.version", 27))).expect("an answer");
+        assert_eq!(versions.features["metadata.version"], 27);
+        assert_eq!(versions.requests, BTreeMap::from([(18, 4)]));
     }
 
     #[test]
@@ -239,5 +300,26 @@ mod tests {
         }
         assert_eq!(parse(b"\0\0\0\x01\0\0\xff\xff\xff\xff\xff\xff"), None);
         assert_eq!(parse(b"HTTP/1.1 400 Bad Request"), None);
+        assert_eq!(parse_old(b"\0\0\0\x01\0\0\xff\xff\xff\xff\0\x12"), None);
+    }
+
+    #[tokio::test]
+    async fn an_old_broker_is_asked_again_in_its_own_words() {
+        let (ours, mut broker) = tokio::io::duplex(1024);
+        let answering = tokio::spawn(async move {
+            for (version, answer) in [
+                (3u8, &b"\0\0\0\x0a\0\0\0\x01\0\x23\0\0\0\0"[..]),
+                (0, b"\0\0\0\x10\0\0\0\x01\0\0\0\0\0\x01\0\0\0\0\0\x07"),
+            ] {
+                let length = broker.read_u32().await.unwrap() as usize;
+                let mut asked = vec![0; length];
+                broker.read_exact(&mut asked).await.unwrap();
+                assert_eq!(asked[..4], [0, 18, 0, version]);
+                broker.write_all(answer).await.unwrap();
+            }
+        });
+        let versions = exchange(ours).await.expect("an answer");
+        answering.await.unwrap();
+        assert_eq!(versions, Versions { requests: BTreeMap::from([(0, 7)]), features: BTreeMap::new() });
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::producer::Producer as _;
+
 use super::RecordLimits;
 use super::config::KafkaConfig;
 use super::producer::{Producer, Topic};
 use super::settings::BATCH_BYTES;
 use super::topic_admin::{Creation, TopicAdmin};
 use super::window::Window;
-use crate::sink::{Progress, SinkError};
+use crate::sink::{Progress, Refusal, SinkError};
 
 /// A topic that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,26 @@ pub struct TopicFacts {
     pub compacted: Option<bool>,
     /// Of one that does not exist and may be created: what it will be like, or why the cluster would refuse that.
     pub creation: Option<Result<String, SinkError>>,
+    /// The account may not see it; it is not known whether it exists.
+    pub denied: bool,
+    /// Replicas of the partition that has the fewest.
+    pub replicas: Option<u32>,
+    /// How many replicas must be in sync for a write with `acks = "all"`, when the cluster tells.
+    pub min_insync: Option<u32>,
+}
+
+/// What the cluster answers about one topic.
+enum Answer {
+    There(u32, Option<u32>),
+    Missing,
+    Denied,
+}
+
+/// Replicas of the partition that has the fewest.
+fn replicas(producer: &Producer, topic: &str, timeout: Duration) -> Option<u32> {
+    let metadata = producer.client.client().fetch_metadata(Some(topic), timeout).ok()?;
+    let partitions = metadata.topics().first()?.partitions();
+    partitions.iter().map(|partition| partition.replicas().len()).min().and_then(|count| u32::try_from(count).ok())
 }
 
 /// Connects, logs in and asks about `topics`; with none, only whether the cluster answers.
@@ -54,7 +76,13 @@ pub async fn inspect(
         if names.is_empty() {
             return handle.reach(timeout).map(|()| Vec::new());
         }
-        names.iter().map(|topic| handle.partitions(topic, timeout)).collect::<Result<Vec<_>, _>>()
+        let ask = |topic: &String| match handle.partitions(topic, timeout) {
+            Ok(Topic::Missing) => Ok(Answer::Missing),
+            Ok(Topic::Partitions(count)) => Ok(Answer::There(count, replicas(&handle, topic, timeout))),
+            Err(error) if error.refusal == Some(Refusal::Access) => Ok(Answer::Denied),
+            Err(error) => Err(error),
+        };
+        names.iter().map(ask).collect::<Result<Vec<_>, _>>()
     });
     let answer = tokio::select! {
         error = progress.failed() => Err(error),
@@ -71,9 +99,9 @@ pub async fn inspect(
     let admin = TopicAdmin::connect(config, cursor)?;
     let mut facts = Vec::with_capacity(topics.len());
     for (topic, found) in topics.iter().zip(answer) {
-        let partitions = match found {
-            Topic::Partitions(count) => Some(count),
-            Topic::Missing => None,
+        let (partitions, replicas) = match found {
+            Answer::There(count, replicas) => (Some(count), replicas),
+            Answer::Missing | Answer::Denied => (None, None),
         };
         let settings = if partitions.is_some() { admin.settings(&topic.name).await } else { None };
         let creation = match partitions {
@@ -89,6 +117,9 @@ pub async fn inspect(
             batch_bytes_max: settings.as_ref().and_then(|s| s.batch_bytes).map(|bytes| bytes as u64),
             compacted: settings.as_ref().and_then(|s| s.compacted),
             creation,
+            denied: matches!(found, Answer::Denied),
+            replicas,
+            min_insync: settings.as_ref().and_then(|s| s.min_insync),
         });
     }
     Ok(facts)

@@ -8,6 +8,8 @@
 
 pub mod config;
 #[cfg(feature = "kafka")]
+mod contents;
+#[cfg(feature = "kafka")]
 mod cut;
 #[cfg(feature = "kafka")]
 mod features;
@@ -39,7 +41,9 @@ mod window;
 mod writer;
 
 #[cfg(feature = "kafka")]
-pub use features::{caveat, transaction_version};
+pub use contents::holds_records;
+#[cfg(feature = "kafka")]
+pub use features::{Versions, caveat, transaction_version, versions};
 #[cfg(feature = "kafka")]
 pub use inspect::{AskedTopic, TopicFacts, inspect};
 #[cfg(feature = "kafka")]

@@ -2,7 +2,7 @@
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::sink::SinkError;
+use crate::sink::{Refusal, SinkError};
 
 /// A record was not taken: by the client at once, or by the broker later.
 pub(super) fn record_error(code: Code, topic: &str, partition: i32, bytes: usize) -> SinkError {
@@ -38,6 +38,7 @@ pub(super) fn missing_topic(topic: &str) -> SinkError {
 pub(super) fn not_allowed(topic: &str) -> SinkError {
     SinkError::definite(format!("the account may not write topic {topic}"))
         .advise(format!("allow WRITE and DESCRIBE on topic {topic}, then resume"))
+        .refused(Refusal::Access)
 }
 
 /// A transaction, or the producer that made it, came to its end. What is not definite is begun again from the position
@@ -47,9 +48,11 @@ pub(super) fn transaction_error(code: Code, reason: String) -> SinkError {
         Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => SinkError::definite(format!(
             "the account may not use transactions: {reason}"
         ))
-        .advise("allow WRITE and DESCRIBE on transactional ids with the prefix relay-, then resume"),
+        .advise("allow WRITE and DESCRIBE on transactional ids with the prefix relay-, then resume")
+        .refused(Refusal::Access),
         Code::TopicAuthorizationFailed => SinkError::definite(format!("the account may not write a topic: {reason}"))
-            .advise("allow WRITE and DESCRIBE on the delivery's topics and on __relay_cursors.*, then resume"),
+            .advise("allow WRITE and DESCRIBE on the delivery's topics and on __relay_cursors.*, then resume")
+            .refused(Refusal::Access),
         Code::InvalidTransactionTimeout => SinkError::definite(reason).advise(
             "raise the brokers' transaction.max.timeout.ms, or lower librdkafka.\"transaction.timeout.ms\", then resume",
         ),
@@ -81,11 +84,13 @@ pub(super) fn global_error(code: Code, reason: &str) -> Global {
     match code {
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => Global::Fails(
             SinkError::definite(format!("the broker refuses the login: {reason}"))
-                .advise("correct username, password or sasl_mechanism, then resume"),
+                .advise("correct username, password or sasl_mechanism, then resume")
+                .refused(Refusal::Login),
         ),
         Code::SSL if is_certificate(reason) => Global::Fails(
             SinkError::definite(format!("the broker's certificate is not accepted: {reason}"))
-                .advise("set ca_file to the authority that signed it, and use the name it was issued for"),
+                .advise("set ca_file to the authority that signed it, and use the name it was issued for")
+                .refused(Refusal::Certificate),
         ),
         Code::Fatal | Code::GaplessGuarantee => Global::Stopped,
         _ => Global::Waits(reason.to_owned()),

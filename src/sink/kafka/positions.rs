@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::config::KafkaConfig;
 use super::position::PARTITION;
 use super::topic_admin::{Creation, TopicAdmin};
-use crate::sink::SinkError;
+use crate::sink::{Refusal, SinkError};
 
 /// How long one reading may take before it counts as unanswered.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,6 +138,7 @@ fn refused(topic: &str, error: &KafkaError) -> SinkError {
         Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed) => {
             SinkError::definite(format!("the account may not read topic {topic}, where the cursor's position is"))
                 .advise(format!("allow READ, WRITE and DESCRIBE on topic {topic}, then resume"))
+                .refused(Refusal::Access)
         }
         _ => SinkError::transient(format!("read topic {topic}: {error}")),
     }

@@ -44,6 +44,7 @@ impl TopicAdmin {
         Some(TopicSettings {
             batch_bytes: value("max.message.bytes").and_then(|bytes| bytes.parse().ok()),
             compacted: value("cleanup.policy").map(|policy| policy.contains("compact")),
+            min_insync: value("min.insync.replicas").and_then(|count| count.parse().ok()),
         })
     }
 
@@ -153,6 +154,7 @@ impl<'c> Creation<'c> {
 pub(super) struct TopicSettings {
     pub(super) batch_bytes: Option<usize>,
     pub(super) compacted: Option<bool>,
+    pub(super) min_insync: Option<u32>,
 }
 
 #[cfg(test)]
