@@ -372,6 +372,7 @@ struct DeliveryCell {
     /// Topics that have more partitions than are used, by name.
     grown: Mutex<BTreeMap<String, TopicWidth>>,
     configured: AtomicBool,
+    capture: CaptureHandle,
 }
 
 /// How many partitions of a topic are used. When it grows after its first use, the old number is used on.
@@ -386,9 +387,10 @@ pub struct TopicWidth {
 }
 
 impl DeliveryHandle {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, capture: CaptureHandle) -> Self {
         Self(Arc::new(DeliveryCell {
             name: name.to_owned(),
+            capture,
             task: Task::new(),
             acked_seq: AtomicU64::new(0),
             read_seq: AtomicU64::new(0),
@@ -400,6 +402,13 @@ impl DeliveryHandle {
             grown: Mutex::default(),
             configured: AtomicBool::new(true),
         }))
+    }
+
+    /// The last time by the source's clock, microseconds since 1970, at which everything that the source had was in the log
+    /// up to `seq`; none when that was never seen.
+    pub fn source_time_us(&self, seq: u64) -> Option<i64> {
+        let end = self.0.capture.end().filter(|end| end.visible_seq <= seq)?;
+        Some(end.at_us.saturating_add(self.0.capture.clock_offset_us()))
     }
 
     /// The delivery's name.
@@ -528,7 +537,8 @@ impl Status {
 
     /// The handle of a delivery; made when it is new.
     pub fn delivery(&self, name: &str) -> DeliveryHandle {
-        lock(&self.deliveries).entry(name.to_owned()).or_insert_with(|| DeliveryHandle::new(name)).clone()
+        let new = || DeliveryHandle::new(name, self.capture.clone());
+        lock(&self.deliveries).entry(name.to_owned()).or_insert_with(new).clone()
     }
 
     /// Forgets a delivery that left the config.

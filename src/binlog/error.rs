@@ -53,6 +53,12 @@ pub enum DecodeError {
         /// The field.
         what: &'static str,
     },
+    /// A text that must be a set of GTIDs is none.
+    #[error("{what} is no set of gtids")]
+    NotGtids {
+        /// The field.
+        what: &'static str,
+    },
     /// Values are nested deeper than any server writes them.
     #[error("json is nested deeper than {limit} levels")]
     TooDeep {

@@ -134,6 +134,7 @@ impl CaptureContext {
         let start = Start {
             point,
             checkpoint,
+            lower_case: facts.variable("lower_case_table_names").map(|mode| mode == "1"),
             server: facts.identity,
             checksum,
             history,

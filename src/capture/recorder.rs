@@ -79,6 +79,8 @@ pub(super) struct Start {
     pub(super) checkpoint: Option<Checkpoint>,
     /// What tells the server that is asked from others.
     pub(super) server: String,
+    /// Whether the server keeps names of tables in lower case, when it told.
+    pub(super) lower_case: Option<bool>,
     /// Whether events carried a checksum when the dump began.
     pub(super) checksum: bool,
     /// What is known of the tables.
@@ -142,7 +144,8 @@ impl Recorder {
     ) -> Result<Self, GtidParseError> {
         let selection = selection.into();
         let selection_text = selection.text();
-        let Start { point, checkpoint, server, checksum, history, reading, partial_images, follow_rename } = start;
+        let Start { point, checkpoint, server, lower_case, checksum, history, reading, partial_images, follow_rename } =
+            start;
         let (executed, awaits_head) = match &point.covered {
             Covered::Known(position) => (Executed::read(position)?, false),
             Covered::AtFileStart => (Executed::FileOnly, true),
@@ -182,6 +185,8 @@ impl Recorder {
             floor: floor.map(|checkpoint| (checkpoint.file, checkpoint.position)),
             withheld: None,
         };
+        recorder.scene.set_lower_case(lower_case);
+        recorder.scene.set_executed(&recorder.executed.position());
         // What was read at the start must not be taken for the work of the first statement of the stream.
         recorder.collect_versions();
         Ok(recorder)
@@ -459,7 +464,9 @@ impl Recorder {
                 self.keep(event.raw, received)?;
                 self.executed.add(&self.transaction.id);
                 self.floor = None;
-                let checkpoint = self.checkpoint().encode();
+                let checkpoint = self.checkpoint();
+                self.scene.set_executed(&checkpoint.gtids);
+                let checkpoint = checkpoint.encode();
                 self.appender.prepare(&xid.key(), &checkpoint);
                 self.end_transaction();
             }
@@ -488,7 +495,9 @@ impl Recorder {
         }
         self.executed.add(&self.transaction.id);
         self.floor = None;
-        let checkpoint = self.checkpoint().encode();
+        let checkpoint = self.checkpoint();
+        self.scene.set_executed(&checkpoint.gtids);
+        let checkpoint = checkpoint.encode();
         if self.appender.open_transaction().is_none() && forget_prepared.is_none() && self.is_before_log() {
             self.withheld = Some(checkpoint);
         } else {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use relay_store::BlockContext;
 
 use crate::binlog::DecodeError;
-use crate::log::{ContextWriter, flag};
+use crate::log::{ContextWriter, SourcePosition, flag};
 
 /// A source with more tables than this in one file has the oldest knowledge dropped; it costs a comparison again.
 const MAPS_MAX: usize = 4096;
@@ -94,6 +94,9 @@ impl Repeated {
 pub(super) struct Scene {
     format: Vec<u8>,
     file: String,
+    /// What is executed, without the open transaction; none without GTIDs.
+    executed: Option<String>,
+    lower_case: Option<bool>,
     gtid: Repeated,
     begin: Repeated,
     maps: HashMap<u64, Map>,
@@ -112,6 +115,21 @@ impl Scene {
         self.format.clear();
         self.format.extend_from_slice(format);
         true
+    }
+
+    /// Whether the source keeps names of tables in lower case, when it told.
+    pub(super) fn set_lower_case(&mut self, lower_case: Option<bool>) {
+        self.lower_case = lower_case;
+    }
+
+    /// So much is executed by now.
+    pub(super) fn set_executed(&mut self, position: &SourcePosition) {
+        match position {
+            SourcePosition::FileOnly => self.executed = None,
+            SourcePosition::MySqlGtid(text) | SourcePosition::MariaDbGtid(text) => {
+                self.executed.get_or_insert_default().clone_from(text);
+            }
+        }
     }
 
     /// The GTID event of the open transaction is in the log.
@@ -184,6 +202,12 @@ impl Scene {
 impl BlockContext for Scene {
     fn write(&self, out: &mut Vec<u8>) {
         let mut writer = ContextWriter::begin(out, 0, &self.format, &self.file);
+        if let Some(executed) = &self.executed {
+            writer.executed(executed);
+        }
+        if let Some(lower_case) = self.lower_case {
+            writer.lower_case(lower_case);
+        }
         if let Some((flags, raw)) = self.gtid.get() {
             writer.transaction(flags, raw);
         }

@@ -88,6 +88,7 @@ impl Relay {
             point,
             checkpoint: Some(checkpoint),
             server: UUID_TEXT.into(),
+            lower_case: Some(false),
             checksum: true,
             history: self.history(),
             reading: None,

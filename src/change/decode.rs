@@ -4,6 +4,7 @@
 //! What concerns one table (no plan, a damaged rows event) is a change of its own, [`Change::Failed`]: that table
 //! parks, the rest of the block goes on. Only what leaves the meaning of the whole block in doubt is an error.
 
+mod executed;
 mod transaction;
 
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ use super::{DdlChange, EventPlace, GapNote, Op, RowsChange, TxBoundary};
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription, Query, XaPrepare};
 use crate::binlog::{DecodeError, RowsEvent, RowsKind, table_map};
 use crate::log::{self, Context, ContextError, LogError};
+use executed::Executed;
+pub use executed::Sets;
 use transaction::{Part, Transaction, whole_position};
 
 /// What one entry means.
@@ -132,12 +135,13 @@ pub enum BlockError {
 pub struct BlockDecoder {
     planner: Arc<Planner>,
     boundaries: bool,
+    sets: Sets,
 }
 
 impl BlockDecoder {
     /// A decoder that plans with `planner`.
     pub fn new(planner: Arc<Planner>) -> Self {
-        Self { planner, boundaries: false }
+        Self { planner, boundaries: false, sets: Sets::None }
     }
 
     /// The same, which gives [`Change::Begin`] and [`Change::Commit`] of every transaction in the log as well, whichever
@@ -145,6 +149,12 @@ impl BlockDecoder {
     #[must_use]
     pub fn with_boundaries(self) -> Self {
         Self { boundaries: true, ..self }
+    }
+
+    /// The same, whose changes come with what the source had executed by then ([`crate::change::TxInfo::executed`]).
+    #[must_use]
+    pub fn with_executed(self, sets: Sets) -> Self {
+        Self { sets, ..self }
     }
 
     /// Schema versions that the block's table maps name and the planner has not learnt: to be read from the log and
@@ -185,8 +195,7 @@ impl BlockDecoder {
         let first = block.first_seq();
         let context = parse_context(block)?;
         let next = block.all_entries().next().map_or(EntryHeader::default(), |marked| marked.entry.header);
-        let mut reading = Reading::begin(&self.planner, wanted, &context, first, next)?;
-        reading.boundaries = self.boundaries;
+        let mut reading = Reading::begin(self, wanted, &context, first, next)?;
         for marked in block.all_entries() {
             let entry = marked.entry;
             // Earlier entries of the block, and those of transactions that are not seen, still say what comes after.
@@ -222,7 +231,7 @@ struct Reading<'r> {
 impl<'r> Reading<'r> {
     /// At the start of a block whose first entry is `next`.
     fn begin(
-        planner: &'r Planner,
+        decoder: &'r BlockDecoder,
         wanted: &'r dyn Fn(&TableName) -> bool,
         context: &Context<'_>,
         first: Seq,
@@ -232,8 +241,14 @@ impl<'r> Reading<'r> {
         let wrong = |source| BlockError::ContextEvent { first, source };
         let description =
             context.format_description.map(|(_, raw)| FormatDescription::parse(raw)).transpose().map_err(wrong)?;
-        let tx = Transaction::new(context.file.into(), description.as_ref());
-        let mut reading = Self { planner, wanted, first, description, tables: HashMap::new(), tx, boundaries: false };
+        let mut tx = Transaction::new(context.file.into(), description.as_ref());
+        tx.info.lower_case_table_names = context.lower_case;
+        if let (Some(text), Some(description), true) = (context.executed, &description, decoder.sets != Sets::None) {
+            tx.executed = Some(Executed::read(text, description.dialect).map_err(wrong)?);
+            tx.sets = decoder.sets;
+        }
+        let (planner, boundaries) = (&*decoder.planner, decoder.boundaries);
+        let mut reading = Self { planner, wanted, first, description, tables: HashMap::new(), tx, boundaries };
         if let Some((flags, raw)) = context.transaction {
             let event = reading.event(flags, raw).map_err(wrong)?;
             let begins = reading.tx.announce(&event, whole_position(event.header.log_pos, near)).map_err(wrong)?;
@@ -444,6 +459,9 @@ impl<'r> Reading<'r> {
         let charset = query.status.charset.and_then(|charset| Charset::of_collation(charset.client).ok());
         let charset = charset.filter(|charset| !charset.is_binary()).unwrap_or(Charset::UTF8MB4);
         let mut scratch = String::new();
+        if self.tx.sets == Sets::Statements {
+            self.tx.tell_executed();
+        }
         visit(Change::Ddl(DdlChange {
             seq,
             sql: charset.decode(query.sql, &mut scratch).text.into(),

@@ -57,6 +57,11 @@ pub struct TxInfo {
     pub thread_id: Option<u32>,
     /// Session of its BEGIN or of the statement itself, where the log has one.
     pub session: SessionInfo,
+    /// What the source had executed with it, as a set in the text form of its dialect; "" where nobody asked, or the source
+    /// has no GTIDs.
+    pub executed: String,
+    /// Whether the source keeps names of tables in lower case; none where it was not told.
+    pub lower_case_table_names: Option<bool>,
 }
 
 /// What a QUERY event tells of the session that ran it.

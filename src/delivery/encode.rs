@@ -1,14 +1,17 @@
 //! A block of the log to records: decode, select, route, format. Pure CPU, one call a block, several at once.
 
+mod heartbeat;
 mod places;
 mod records;
 mod stages;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
 use relay_store::{Block, RawBlock, Reader, Seq};
 
+use super::heartbeat::{Place, Pulse};
 use super::outlet::{Gone, Outlet};
 use super::park::{Admission, Scope, TableFault};
 use super::pipeline::{Encode, EncodeError};
@@ -24,6 +27,7 @@ use crate::filter::{FilterError, FilterImages, Parsed};
 use crate::format::FormatOptions;
 use crate::format::registry::{Registry, RegistryError};
 use crate::metrics::DeliveryMetrics;
+use crate::sink::Batch;
 use crate::sink::kafka::RecordLimits;
 use crate::status::DeliveryHandle;
 use crate::status::exceptions::Fate;
@@ -145,6 +149,8 @@ pub(super) struct Encoder {
     benches: Mutex<Vec<Bench>>,
     /// For formats that say where a record stands in its transaction: blocks come one after the other then.
     places: Option<Mutex<Ahead>>,
+    /// Version of the server whose changes came last, for heartbeats; empty where there are none.
+    version: Mutex<Arc<str>>,
 }
 
 /// The open transaction, and a reader that looks ahead of it.
@@ -163,9 +169,10 @@ impl Encoder {
     pub(super) fn new(job: Arc<Job>, scope: Scope, reader: impl Fn() -> Reader) -> Self {
         let ahead = || Mutex::new(Ahead { places: Places::default(), reader: reader() });
         let places = job.format.counts_up_to().map(|_| ahead());
-        let decoder = BlockDecoder::new(job.planner.clone());
+        let decoder = BlockDecoder::new(job.planner.clone()).with_executed(job.format.executed_sets());
         let decoder = if places.is_some() { decoder.with_boundaries() } else { decoder };
-        Self { job, scope, decoder, schemas: Mutex::new(reader()), benches: Mutex::default(), places }
+        let version = Mutex::new(Arc::from(""));
+        Self { job, scope, decoder, schemas: Mutex::new(reader()), benches: Mutex::default(), places, version }
     }
 
     fn benches(&self) -> MutexGuard<'_, Vec<Bench>> {
@@ -223,6 +230,20 @@ impl Encode for Encoder {
         self.places.is_some()
     }
 
+    fn pulse(&self, acked: Seq) -> Result<Option<Pulse>, EncodeError> {
+        let mut reader = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let pulse = heartbeat::pulse(&self.job, &self.decoder, &mut reader, acked)?;
+        Ok(pulse.map(|(pulse, version)| {
+            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+            pulse
+        }))
+    }
+
+    fn heartbeat(&self, place: &Place, topics: &BTreeSet<String>) -> Result<Batch, EncodeError> {
+        let version = Arc::clone(&self.version.lock().unwrap_or_else(PoisonError::into_inner));
+        heartbeat::batch(&self.job, &self.job.format.writer(&self.job.zone), place, &version, topics)
+    }
+
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError> {
         let block = block.decode().map_err(EncodeError::of_read)?;
         let bench = self.benches().pop();
@@ -240,7 +261,17 @@ impl Encode for Encoder {
         }
         let places = ahead.as_deref_mut().map(|ahead| &mut ahead.places);
         let mut run = Run { job: &self.job, scope: &self.scope, bench: &mut bench, out, places, faults: Vec::new() };
-        let decoded = self.decode(&block, &mut |change| run.change(change));
+        let mut version = None;
+        let has_heartbeats = self.job.format.heartbeat().is_some();
+        let decoded = self.decode(&block, &mut |change| {
+            if has_heartbeats && let Change::Rows(RowsChange { tx, .. }) | Change::Ddl(DdlChange { tx, .. }) = &change {
+                version = Some(Arc::clone(&tx.server_version));
+            }
+            run.change(change)
+        });
+        if let Some(version) = version {
+            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        }
         let whole = run.places.is_none_or(|places| !places.is_open());
         let faults = std::mem::take(&mut run.faults);
         self.job.metrics.bad_text.inc_by(bench.records.bad_text() - bad_text);

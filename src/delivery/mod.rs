@@ -16,6 +16,7 @@
 
 pub(crate) mod encode;
 mod error;
+mod heartbeat;
 mod ledger;
 mod outlet;
 pub mod park;

@@ -3,6 +3,7 @@
 //! Everything is bounded: blocks at work by `workers`, blocks waiting by a queue twice as long, batches of a block by
 //! [`super::outlet::BATCHES_WAITING`]. A sink that does not take batches stops encoders, these stop the reading.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use relay_store::{Durable, Gap, GapReason, RawBlock, Read, ReadError, Reader, Seq};
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::DeliveryError;
+use super::heartbeat::{Place, Pulse};
 use super::outlet::{BATCHES_WAITING, Gone, Outlet, Pool};
 use super::park::TableFault;
 use crate::format::registry::RegistryError;
@@ -29,6 +31,18 @@ pub trait Encode: Send + Sync + 'static {
 
     /// Whether blocks must come one after the other, because a record depends on those before it.
     fn is_sequential(&self) -> bool;
+
+    /// What heartbeats begin with when everything up to `acked` was delivered; none: there are none. Reads the log.
+    ///
+    /// # Errors
+    /// The log does not read.
+    fn pulse(&self, acked: Seq) -> Result<Option<Pulse>, EncodeError>;
+
+    /// Heartbeats that say `place`, one for each topic, as a batch that covers nothing new. May ask a registry.
+    ///
+    /// # Errors
+    /// The registry gives no id.
+    fn heartbeat(&self, place: &Place, topics: &BTreeSet<String>) -> Result<Batch, EncodeError>;
 }
 
 /// What of a block cannot be delivered.
@@ -54,6 +68,18 @@ pub enum EncodeError {
 }
 
 impl EncodeError {
+    /// What it means for the delivery with that cursor.
+    pub(super) fn of_delivery(self, cursor: &str) -> DeliveryError {
+        match self {
+            Self::Tables(faults) => DeliveryError::Interrupted(format!("{} tables are to be parked", faults.len())),
+            Self::Gap(gap) | Self::Read(ReadError::Gap(gap)) => DeliveryError::of_gap(cursor, gap),
+            Self::Entry { seq, reason } => DeliveryError::Decode { seq, reason },
+            Self::Read(error) => DeliveryError::Read(error),
+            Self::Registry(error) => DeliveryError::Registry(error),
+            Self::Gone => DeliveryError::Interrupted("an encoder was cut off".to_owned()),
+        }
+    }
+
     /// A block that could not be read.
     pub(super) fn of_read(error: ReadError) -> Self {
         match error {
@@ -190,12 +216,7 @@ impl Pipeline {
     fn failed(&self, error: EncodeError) -> Result<Step, DeliveryError> {
         match error {
             EncodeError::Tables(faults) => Ok(Step::Faults(faults)),
-            EncodeError::Gap(gap) => Err(DeliveryError::of_gap(&self.cursor, gap)),
-            EncodeError::Entry { seq, reason } => Err(DeliveryError::Decode { seq, reason }),
-            EncodeError::Read(ReadError::Gap(gap)) => Err(DeliveryError::of_gap(&self.cursor, gap)),
-            EncodeError::Read(error) => Err(DeliveryError::Read(error)),
-            EncodeError::Registry(error) => Err(DeliveryError::Registry(error)),
-            EncodeError::Gone => Err(DeliveryError::Interrupted("an encoder was cut off".to_owned())),
+            error => Err(error.of_delivery(&self.cursor)),
         }
     }
 

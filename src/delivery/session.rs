@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::heartbeat::Heartbeats;
 use super::ledger::Ledger;
 use super::park::{self, Release, Scope, TableFault};
 use super::parts::Parts;
@@ -24,6 +25,8 @@ use crate::status::{Problem, State, TopicWidth, now_ms, now_us};
 const TICK: Duration = Duration::from_secs(1);
 /// A sink that acks nothing for so long, with records in flight, is said to be waiting.
 const STALL_AFTER: Duration = Duration::from_secs(10);
+/// Heartbeats while the sink says that it waits: enough to notice that it no longer does, too few to pile up.
+const HEARTBEAT_IN_TROUBLE: Duration = Duration::from_secs(60);
 
 /// How long a life that is to end may take for the rest of an entry that it has begun to give.
 const ENTRY_PATIENCE: Duration = Duration::from_secs(5);
@@ -121,8 +124,9 @@ impl<'a> Session<'a> {
         };
         let store = &self.context.store;
         let workers = if encoder.is_sequential() { 1 } else { self.context.config.workers };
-        let mut pipeline = Pipeline::start(&self.cursor.name, store.reader(), store.durable(), range, workers, encoder);
-        let outcome = self.drive(&mut sink, &mut pipeline).await;
+        let (reader, durable, made) = (store.reader(), store.durable(), Arc::clone(&encoder));
+        let mut pipeline = Pipeline::start(&self.cursor.name, reader, durable, range, workers, made);
+        let outcome = self.drive(&mut sink, &mut pipeline, &encoder).await;
         // Upstream first: nothing more is read or encoded while the sink drains.
         drop(pipeline);
         let closed = sink.close().await;
@@ -158,12 +162,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn drive<S: Sink>(&self, sink: &mut S, pipeline: &mut Pipeline) -> Result<Ended, DeliveryError> {
+    async fn drive<S: Sink>(
+        &self,
+        sink: &mut S,
+        pipeline: &mut Pipeline,
+        encoder: &Arc<dyn Encode>,
+    ) -> Result<Ended, DeliveryError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut report = self.progress.subscribe();
         let mut waiting = Waiting::default();
-        let pump = self.pump(sink, pipeline);
+        let pump = self.pump(sink, pipeline, encoder);
         tokio::pin!(pump);
         loop {
             let newest = lock(&self.ledger).newest();
@@ -204,7 +213,12 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the sink and gives it what the pipeline brings.
-    async fn pump<S: Sink>(&self, sink: &mut S, pipeline: &mut Pipeline) -> Result<Pumped, DeliveryError> {
+    async fn pump<S: Sink>(
+        &self,
+        sink: &mut S,
+        pipeline: &mut Pipeline,
+        encoder: &Arc<dyn Encode>,
+    ) -> Result<Pumped, DeliveryError> {
         sink.open(Opening {
             cursor: self.cursor.name.clone(),
             epoch: self.cursor.epoch,
@@ -222,14 +236,27 @@ impl<'a> Session<'a> {
         let (status, metrics) = (&self.context.status, &self.context.metrics);
         status.set_state(State::Running);
         let mut throttle = Throttle::new(self.context.throttle.clone());
+        let mut heartbeats = self.heartbeats(encoder).await?;
         loop {
-            match pipeline.next().await? {
+            let due = heartbeats.as_ref().and_then(Heartbeats::due);
+            let step = tokio::select! {
+                biased;
+                () = at(due) => {
+                    if let Some(heartbeats) = &mut heartbeats {
+                        self.beat(sink, encoder, heartbeats).await?;
+                    }
+                    continue;
+                }
+                step = pipeline.next() => step?,
+            };
+            match step {
                 Step::Batch(batch) => {
                     let mut parts = Parts::new(batch);
                     while let Some(mut part) = throttle.next(&mut parts, &self.ending, status, metrics).await {
                         // The next part of a batch waits for its time.
                         part.more = parts.is_done() && pipeline.has_more();
                         self.hand_over(sink, &part).await?;
+                        heartbeats.iter_mut().for_each(|heartbeats| heartbeats.note(&part));
                         pipeline.recycle(part);
                         if self.ending.is_cancelled() && self.begun.load(Ordering::Relaxed) == 0 {
                             return Ok(Pumped::Ended);
@@ -244,6 +271,44 @@ impl<'a> Session<'a> {
                 }
             }
         }
+    }
+
+    /// What heartbeats begin with, where the delivery has them.
+    async fn heartbeats(&self, encoder: &Arc<dyn Encode>) -> Result<Option<Heartbeats>, DeliveryError> {
+        if !matches!(self.work, Work::Stream) {
+            return Ok(None);
+        }
+        let (encoder, acked) = (Arc::clone(encoder), self.cursor.acked);
+        let asked = tokio::task::spawn_blocking(move || encoder.pulse(acked)).await;
+        let asked = asked.map_err(|error| DeliveryError::Interrupted(format!("prepare heartbeats: {error}")))?;
+        let pulse = asked.map_err(|error| error.of_delivery(&self.cursor.name))?;
+        Ok(pulse.map(|pulse| Heartbeats::new(pulse, Instant::now())))
+    }
+
+    /// Gives the sink a heartbeat for each topic. They are owed to nobody, so that the ledger does not know them.
+    async fn beat<S: Sink>(
+        &self,
+        sink: &mut S,
+        encoder: &Arc<dyn Encode>,
+        heartbeats: &mut Heartbeats,
+    ) -> Result<(), DeliveryError> {
+        let status = &self.context.status;
+        let Some((place, topics)) = heartbeats.next(status.source_time_us(status.read().max(self.cursor.acked.0)))
+        else {
+            return Ok(());
+        };
+        let (encoder, topics) = (Arc::clone(encoder), topics.clone());
+        let made = tokio::task::spawn_blocking(move || encoder.heartbeat(&place, &topics)).await;
+        let made = made.map_err(|error| DeliveryError::Interrupted(format!("make heartbeats: {error}")))?;
+        let batch = made.map_err(|error| error.of_delivery(&self.cursor.name))?;
+        let ack = sink.deliver(&batch).await?;
+        self.note(ack);
+        let mut next = Instant::now();
+        if self.progress.subscribe().borrow().trouble.is_some() {
+            next += HEARTBEAT_IN_TROUBLE;
+        }
+        heartbeats.sent(next);
+        Ok(())
     }
 
     async fn hand_over<S: Sink>(&self, sink: &mut S, batch: &Batch) -> Result<(), DeliveryError> {
@@ -417,6 +482,14 @@ impl<'a> Session<'a> {
         blocking(move || cursors.release(&name, &key).map(drop)).await?;
         tracing::info!(cursor = %self.cursor.name, table = %release.table, "table released and replayed");
         Ok(End::Again)
+    }
+}
+
+/// Waits for a moment; for ever without one.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

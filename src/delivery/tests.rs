@@ -24,7 +24,7 @@ use crate::failure::{Class, Failure as _};
 use crate::metrics::Metrics;
 use crate::sink::faults::{Fault, Faults, FaultySink};
 use crate::sink::memory::{Memory, MemorySink};
-use crate::sink::{Event, Operation, Origin, Record};
+use crate::sink::{Batch, Event, Operation, Origin, Record};
 use crate::status::{DeliveryHandle, State, Status};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,6 +37,18 @@ struct Texts {
 }
 
 impl Encode for Texts {
+    fn pulse(&self, _: Seq) -> Result<Option<super::heartbeat::Pulse>, EncodeError> {
+        Ok(None)
+    }
+
+    fn heartbeat(
+        &self,
+        _: &super::heartbeat::Place,
+        _: &std::collections::BTreeSet<String>,
+    ) -> Result<Batch, EncodeError> {
+        Ok(Batch::default())
+    }
+
     fn is_sequential(&self) -> bool {
         false
     }

@@ -14,7 +14,7 @@ use super::json::write_string;
 use super::tables::Tables;
 use super::text::{BinaryForm, EnumForm, FormatError, OnBadText, Renderer, TextOptions};
 use super::window::Window;
-use crate::change::{DdlChange, Op, RowChange, RowsChange};
+use crate::change::{DdlChange, Op, RowChange, RowsChange, TxInfo};
 use event_head::EventHead;
 use fragments::Fragments;
 
@@ -40,6 +40,17 @@ pub enum SnapshotType {
     Init,
 }
 
+/// What the field `gtid` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GtidForm {
+    /// The transaction's own.
+    #[default]
+    Transaction,
+    /// The set of all that the source had executed with it, as Canal has it.
+    Set,
+}
+
 /// The settings of the format, by the names they have in the config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +61,8 @@ pub struct CanalOptions {
     pub canal_enum: EnumForm,
     /// How bytes that are no text are written.
     pub canal_binary: BinaryForm,
+    /// What the field `gtid` holds.
+    pub canal_gtid: GtidForm,
     /// Most consecutive rows of one event, table, type and partition in one message; at least 1.
     pub canal_rows_per_message: u32,
     /// The `type` of rows of the initial copy.
@@ -66,6 +79,7 @@ impl Default for CanalOptions {
             canal_old: OldColumns::default(),
             canal_enum: EnumForm::default(),
             canal_binary: BinaryForm::default(),
+            canal_gtid: GtidForm::default(),
             canal_rows_per_message: 1,
             canal_snapshot_type: SnapshotType::default(),
             on_bad_text: OnBadText::default(),
@@ -78,6 +92,16 @@ impl CanalOptions {
     /// How values become text under these options.
     pub fn text(&self, zone: TimeZone) -> TextOptions {
         TextOptions { zone, enums: self.canal_enum, binary: self.canal_binary, on_bad_text: self.on_bad_text }
+    }
+}
+
+impl GtidForm {
+    /// What stands in messages of a transaction. Where a log tells no set, its own GTID.
+    fn of(self, tx: &TxInfo) -> &str {
+        match self {
+            Self::Set if !tx.executed.is_empty() => &tx.executed,
+            Self::Set | Self::Transaction => &tx.gtid,
+        }
     }
 }
 
@@ -98,6 +122,7 @@ pub struct CanalJson {
     renderer: Renderer,
     comparison: Comparison,
     old: OldColumns,
+    gtid: GtidForm,
     snapshot_type: SnapshotType,
     emit_hidden: bool,
     tables: Tables<u64, Fragments>,
@@ -111,6 +136,7 @@ impl CanalJson {
             renderer: Renderer::new(options.text(zone)),
             comparison: Comparison::default(),
             old: options.canal_old,
+            gtid: options.canal_gtid,
             snapshot_type: options.canal_snapshot_type,
             emit_hidden: options.emit_hidden_row_id,
             tables: Tables::default(),
@@ -169,8 +195,9 @@ impl CanalJson {
             self.write_data(fragments, columns, row, &mut window)?;
         }
         window.finish();
-        if !self.head.is_of(rows) {
-            self.head.render(fragments, rows);
+        let gtid = self.gtid.of(rows.tx);
+        if !self.head.is_of(rows, gtid) {
+            self.head.render(fragments, rows, gtid);
         }
         out.extend_from_slice(&self.head.bytes);
         if rows.op == Op::Update {
@@ -202,7 +229,7 @@ impl CanalJson {
         out.extend_from_slice(b",\"es\":");
         write_number(u64::from(ddl.place.timestamp) * 1000, out);
         out.extend_from_slice(b",\"gtid\":");
-        write_string(&ddl.tx.gtid, out);
+        write_string(self.gtid.of(ddl.tx), out);
         out.extend_from_slice(b",\"id\":");
         write_number(ddl.seq.0, out);
         out.extend_from_slice(b",\"isDdl\":true,\"mysqlType\":null,\"old\":null,\"pkNames\":null,\"sql\":");

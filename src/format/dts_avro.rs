@@ -73,15 +73,6 @@ pub struct AvroOptions {
     pub emit_hidden_row_id: bool,
 }
 
-/// What the source knows beyond a statement's own event; none where nobody asked it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DdlFacts<'a> {
-    /// Executed GTID set, the statement's own included.
-    pub gtid_set: Option<&'a str>,
-    /// Whether the server keeps table names in lower case (`lower_case_table_names`).
-    pub lower_case_table_names: Option<bool>,
-}
-
 /// Where the stream stood when a heartbeat is due.
 #[derive(Debug, Clone, Copy)]
 pub struct HeartbeatPlace<'a> {
@@ -186,19 +177,19 @@ impl DtsAvro {
     }
 
     /// Appends the record of a statement. `database` is the schema that it acts on, "" for none.
-    pub fn write_ddl(&self, ddl: &DdlChange<'_>, database: &str, facts: &DdlFacts<'_>, now_ms: u64, out: &mut Vec<u8>) {
+    pub fn write_ddl(&self, ddl: &DdlChange<'_>, database: &str, now_ms: u64, out: &mut Vec<u8>) {
         let name = if database.is_empty() { vec![branch::NULL] } else { shape::object_name(&[database]) };
         let place = ddl.place;
         self.write_start(ddl.seq, Operation::Ddl, ddl.tx, place, place.position, &name, out);
         let mut tags = Tags::new(out);
         tags.gtid(&ddl.tx.gtid);
-        if let Some(set) = facts.gtid_set {
-            tags.map.text("GTID_SET", set.as_bytes());
+        if !ddl.tx.executed.is_empty() {
+            tags.map.text("GTID_SET", ddl.tx.executed.as_bytes());
         }
         tags.session(ddl.tx, place);
         tags.reader(now_ms);
         tags.map.number("commitTimestamp", place.timestamp.into());
-        if let Some(lower) = facts.lower_case_table_names {
+        if let Some(lower) = ddl.tx.lower_case_table_names {
             tags.map.text("lowerCaseTableNames", if lower { b"true" } else { b"false" });
         }
         tags.variables(ddl.tx);

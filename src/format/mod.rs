@@ -37,13 +37,16 @@ mod window;
 mod wkt;
 pub mod zone;
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::change::decode::Sets;
 use crate::change::{DdlChange, RowChange, RowsChange, TxBoundary};
-use canal_json::{CanalJson, CanalOptions, DdlTarget};
+use canal_json::{CanalJson, CanalOptions, DdlTarget, GtidForm};
 use debezium_json::{DebeziumJson, DebeziumOptions, TableCount};
-use dts_avro::{AvroOptions, DdlFacts, DtsAvro};
+use dts_avro::{AvroOptions, DtsAvro, HeartbeatPlace};
 use key::{KeyColumns, Side};
 use maxwell_json::{MaxwellJson, MaxwellOptions};
 use shareplex_json::{ShareplexJson, ShareplexOptions};
@@ -124,6 +127,15 @@ impl FormatOptions {
         }
     }
 
+    /// Which changes say what the source had executed by then.
+    pub fn executed_sets(&self) -> Sets {
+        match self {
+            Self::CanalJson(options) if options.canal_gtid == GtidForm::Set => Sets::All,
+            Self::DtsAvro(..) => Sets::Statements,
+            Self::CanalJson(_) | Self::ShareplexJson(_) | Self::DebeziumJson(..) | Self::MaxwellJson(_) => Sets::None,
+        }
+    }
+
     /// Where the beginnings and ends of transactions are told; none: they are not.
     pub fn boundary_topic(&self) -> Option<&str> {
         match self {
@@ -131,6 +143,12 @@ impl FormatOptions {
             Self::DtsAvro(_, topic) => topic.as_deref(),
             Self::CanalJson(_) | Self::ShareplexJson(_) | Self::MaxwellJson(_) => None,
         }
+    }
+
+    /// How often a record says that everything was delivered; none: never.
+    pub fn heartbeat(&self) -> Option<Duration> {
+        let Self::DtsAvro(options, _) = self else { return None };
+        (options.avro_heartbeat_seconds > 0).then(|| Duration::from_secs(options.avro_heartbeat_seconds.into()))
     }
 
     /// Most rows of one entry that one record may hold.
@@ -220,7 +238,7 @@ impl Writer {
             Self::ShareplexJson(writer) => writer.write_ddl(change, target, now_ms, out),
             Self::DebeziumJson(writer) => writer.write_ddl(change, target, now_ms, out),
             Self::MaxwellJson(writer) => writer.write_ddl(change, target, now_ms, out),
-            Self::DtsAvro(writer) => writer.write_ddl(change, target.database, &DdlFacts::default(), now_ms, out),
+            Self::DtsAvro(writer) => writer.write_ddl(change, target.database, now_ms, out),
         }
     }
 
@@ -256,6 +274,13 @@ impl Writer {
         let Self::DebeziumJson(writer) = self else { return false };
         writer.write_transaction_key(at.tx, out);
         true
+    }
+
+    /// Appends the value of a heartbeat's record, where the format has such records.
+    pub fn write_heartbeat(&self, at: &HeartbeatPlace<'_>, now_ms: u64, out: &mut Vec<u8>) {
+        if let Self::DtsAvro(writer) = self {
+            writer.write_heartbeat(at, now_ms, out);
+        }
     }
 
     /// How many values had text that did not decode and was replaced.

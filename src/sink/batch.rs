@@ -50,6 +50,8 @@ pub enum Operation {
     Begin,
     /// The end of a transaction.
     Commit,
+    /// No change: so far everything was delivered. Belongs to no entry, and acks none.
+    Heartbeat,
 }
 
 impl Operation {
@@ -65,6 +67,7 @@ impl Operation {
             Self::Ddl => "ddl",
             Self::Begin => "begin",
             Self::Commit => "commit",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }

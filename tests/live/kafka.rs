@@ -387,6 +387,49 @@ fn small_records_reach_a_topic_that_takes_small_batches_only() {
 }
 
 #[test]
+fn heartbeats_reach_an_idle_topic_and_move_no_cursor() {
+    let servers = shared(&["kafka"]);
+    for delivery in ["at_least_once", "exactly_once"] {
+        let topic = topic(&servers, 2, &[]);
+        let settings = format!("format = \"dts-avro\"\navro_heartbeat_seconds = 1\ndelivery = {delivery:?}");
+        let mut lab = Lab::new(format!("brokers = {:?}\ntopic = {topic:?}\n{settings}", servers.brokers()));
+        lab.insert(1..=20, |_| "x".to_owned());
+        lab.start();
+        lab.wait_delivered();
+        let beats = |least: usize| {
+            wait_until("heartbeats arrive", PATIENCE, || {
+                let records = kafka::consume_hex(servers.brokers(), &topic);
+                let count = records.iter().filter(|record| record.header("relay.op") == Some("heartbeat")).count();
+                (count >= least).then_some(records)
+            })
+        };
+        let acked = lab.acked();
+        beats(2);
+        assert_eq!(lab.acked(), acked, "they are of no entry");
+        lab.stop().expect("in good order");
+        // A life that begins at the end of the log knows the place from there.
+        lab.start();
+        let before = beats(0).len();
+        wait_until("more come", PATIENCE, || (beats(0).len() > before).then_some(()));
+        lab.insert(21..=40, |_| "y".to_owned());
+        lab.wait_delivered();
+        let records = beats(4);
+        lab.stop().expect("in good order");
+        let rows: Vec<_> = records.iter().filter(|record| record.header("relay.op") == Some("insert")).collect();
+        assert_eq!(rows.len(), 40, "{delivery}: each row once");
+        for record in records.iter().filter(|record| record.header("relay.op") == Some("heartbeat")) {
+            assert_eq!((record.partition, record.header("relay.table")), (0, Some("")));
+            let earlier = rows.iter().filter(|row| row.partition == 0 && row.offset < record.offset);
+            let seq = |record: &kafka::Record| -> u64 {
+                let text = record.header("relay.seq").expect("a seq").split(':').next().expect("seq:row");
+                text.parse().expect("a number")
+            };
+            assert!(earlier.into_iter().all(|row| seq(row) <= seq(record)), "it says what was delivered before it");
+        }
+    }
+}
+
+#[test]
 fn a_broker_that_stops_and_comes_back_loses_nothing_and_keeps_the_order() {
     let servers = own("kafka-outage", &["kafka"]);
     let topic = topic(&servers, 3, &[]);

@@ -52,7 +52,9 @@ impl Recorder {
             }
             self.floor = None;
         }
-        let checkpoint = self.checkpoint().encode();
+        let checkpoint = self.checkpoint();
+        self.scene.set_executed(&checkpoint.gtids);
+        let checkpoint = checkpoint.encode();
         if self.is_before_log() {
             self.withheld = Some(checkpoint);
         } else {

@@ -40,6 +40,7 @@ impl Recorder {
     /// What is executed where the stream begins.
     pub(super) fn begin_with(&mut self, executed: Executed) {
         (self.executed, self.awaits_head) = (executed, false);
+        self.scene.set_executed(&self.executed.position());
     }
 
     pub(super) fn format_description(&mut self, raw: &[u8], header: &EventHeader) -> Result<Taken, EventError> {

@@ -12,6 +12,8 @@ const UUID: [u8; 16] = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x
 #[derive(Clone, Default)]
 struct Repeated {
     description: Vec<u8>,
+    executed: Option<&'static str>,
+    lower_case: Option<bool>,
     transaction: Option<Vec<u8>>,
     statement: Option<Vec<u8>>,
     maps: Vec<(u8, Vec<u8>)>,
@@ -20,6 +22,8 @@ struct Repeated {
 impl BlockContext for Repeated {
     fn write(&self, out: &mut Vec<u8>) {
         let mut writer = ContextWriter::begin(out, 0, &self.description, "mysql-bin.000007");
+        self.executed.iter().for_each(|set| writer.executed(set));
+        self.lower_case.iter().for_each(|&is_lower| writer.lower_case(is_lower));
         if let Some(transaction) = &self.transaction {
             writer.transaction(0, transaction);
         }
@@ -462,4 +466,44 @@ fn mariadb_begins_at_its_gtid_event_and_may_name_the_thread() {
     assert_eq!(lines[0], format!("1 begin \"0-1-7\" from {}", 1000 - 19 - body.len()));
     assert_eq!((lines.len(), &*lines[2]), (3, "4 commit at 1003"));
     assert_eq!(facts(&block)[0].1, Some(4711));
+}
+
+/// What each change says of what was executed, and of the names of tables.
+fn executed(sets: Sets, block: &Block) -> Vec<(String, Option<bool>)> {
+    let mut told = Vec::new();
+    let decoder = decoder().with_executed(sets);
+    let decoded = decoder.decode::<BlockError>(block, &|_| true, &mut |change| {
+        if let Change::Rows(RowsChange { tx, .. }) | Change::Ddl(DdlChange { tx, .. }) = change {
+            told.push((tx.executed.clone(), tx.lower_case_table_names));
+        }
+        Ok(())
+    });
+    decoded.expect("a whole block");
+    told
+}
+
+#[test]
+fn changes_say_what_was_executed_with_them_when_asked() {
+    let transaction = |number, id| {
+        let rows = rows(30, 9, &orders(), &[order(id, "x")], 1_767_225_930);
+        [gtid(UUID, number, 1), query(7, "shop", "BEGIN"), map(true), rows, xid(number as u64)]
+    };
+    let ddl = [gtid(UUID, 24, 1), query(7, "shop", "CREATE TABLE t (id INT)")];
+    let entries = events(transaction(23, 1).into_iter().chain(ddl).chain(transaction(26, 2)));
+    let uuid = gtid_text(1);
+    let uuid = uuid.rsplit_once(':').expect("uuid:number").0;
+    let set = |text: &str| (format!("{uuid}:{text}"), Some(false));
+    // 25 is in no block: it comes with the next one's own set.
+    let known =
+        Repeated { executed: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-22"), lower_case: Some(false), ..mysql() };
+    let whole = block(&known, &entries, 1);
+    assert_eq!(executed(Sets::All, &whole), [set("1-23"), set("1-24"), set("1-24:26")]);
+    let nothing = (String::new(), Some(false));
+    assert_eq!(executed(Sets::Statements, &whole), [nothing.clone(), set("1-24"), nothing.clone()]);
+    assert_eq!(executed(Sets::None, &whole), [nothing.clone(), nothing.clone(), nothing]);
+    let of_old = block(&mysql(), &entries, 1);
+    assert_eq!(executed(Sets::All, &of_old), vec![(String::new(), None); 3], "a log that does not tell");
+    let open = Repeated { transaction: Some(gtid(UUID, 23, 1)), ..known };
+    let rest = events([map(true), rows(30, 9, &orders(), &[order(1, "x")], 1), xid(1)]);
+    assert_eq!(executed(Sets::All, &block(&open, &rest, 1)), [set("1-23")], "of a transaction that began before");
 }

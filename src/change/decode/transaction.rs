@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use relay_store::{Entry, Seq};
 
+use super::executed::{Executed, Sets};
 use super::place;
 use crate::binlog::DecodeError;
 use crate::binlog::event::{Event, EventType, FormatDescription, Gtid, MariadbGtid, Query, TaggedGtid};
+use crate::binlog::gtid::Tag;
 use crate::change::{SessionInfo, TxBoundary, TxInfo};
 
 /// State from one event to the next.
 pub(super) struct Transaction {
     file: Arc<str>,
     server_version: Arc<str>,
+    /// What is executed with the transactions announced so far; none where nobody asks, or nothing tells.
+    pub(super) executed: Option<Executed>,
+    /// Which changes are to tell it.
+    pub(super) sets: Sets,
     /// The open transaction, or the last one.
     pub(super) info: TxInfo,
     /// The open group is the start or the failure of MariaDB's ALTER in two phases: its statement changes nothing.
@@ -30,7 +36,8 @@ impl Transaction {
         let server_version: Arc<str> = description.map_or("", |d| d.server_version.as_str()).into();
         let info = TxInfo { file: Arc::clone(&file), server_version: Arc::clone(&server_version), ..TxInfo::default() };
         let (ineffective_alter, announced, begun, copied) = (false, false, false, false);
-        Self { file, server_version, info, ineffective_alter, announced, begun, copied }
+        let (executed, sets) = (None, Sets::None);
+        Self { file, server_version, executed, sets, info, ineffective_alter, announced, begun, copied }
     }
 
     /// A GTID event that ends at `end` in its file; whether a transaction of rows begins with it.
@@ -44,10 +51,12 @@ impl Transaction {
                     gtid.has_extra(MariadbGtid::EXTRA_START_ALTER) || gtid.has_extra(MariadbGtid::EXTRA_ROLLBACK_ALTER);
                 begins = !gtid.has(MariadbGtid::FLAG_STANDALONE);
                 thread_id = gtid.thread_id;
+                self.executed.iter_mut().for_each(|set| set.add_mariadb(&gtid));
                 (format!("{}-{}-{}", gtid.domain, gtid.server_id, gtid.seq), None)
             }
             EventType::GTID_TAGGED => {
                 let TaggedGtid { gtid, tag } = TaggedGtid::parse(event)?;
+                self.executed.iter_mut().for_each(|set| set.add(&gtid, &tag));
                 let tag = tag.as_str();
                 let text = match (gtid.gno, tag) {
                     (0, _) => String::new(),
@@ -58,6 +67,7 @@ impl Transaction {
             }
             _ => {
                 let gtid = Gtid::parse(event)?;
+                self.executed.iter_mut().for_each(|set| set.add(&gtid, &Tag::default()));
                 let text = if gtid.anonymous { String::new() } else { format!("{}:{}", gtid.uuid, gtid.gno) };
                 (text, gtid.immediate_commit_us)
             }
@@ -97,8 +107,22 @@ impl Transaction {
             start: end.saturating_sub(first.header.event_len.into()),
             thread_id: None,
             session: SessionInfo::default(),
+            executed: String::new(),
+            lower_case_table_names: self.info.lower_case_table_names,
         };
+        if self.sets == Sets::All {
+            self.tell_executed();
+        }
         (self.begun, self.copied) = (false, false);
+    }
+
+    /// Says in the transaction what is executed with it.
+    pub(super) fn tell_executed(&mut self) {
+        use std::fmt::Write as _;
+        self.info.executed.clear();
+        if let Some(executed) = &self.executed {
+            write!(self.info.executed, "{executed}").expect("a String takes all");
+        }
     }
 
     /// Rows or a map that were prepared before. The GTID event stands with the commit, maybe in another file.

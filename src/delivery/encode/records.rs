@@ -385,7 +385,7 @@ impl Records {
 }
 
 /// Puts in front of a record which schema it is of, where there is a registry.
-fn frame(job: &Job, topic: &str, out: &mut Vec<u8>) -> Result<(), RegistryError> {
+pub(super) fn frame(job: &Job, topic: &str, out: &mut Vec<u8>) -> Result<(), RegistryError> {
     if let Some(registry) = &job.registry {
         write_frame(id_of(registry, topic)?, out);
     }

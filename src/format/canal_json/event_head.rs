@@ -19,22 +19,23 @@ pub(super) struct EventHead {
 }
 
 impl EventHead {
-    pub(super) fn is_of(&self, rows: &RowsChange<'_>) -> bool {
+    pub(super) fn is_of(&self, rows: &RowsChange<'_>, gtid: &str) -> bool {
         (self.seq, self.plan, self.timestamp, self.snapshot)
             == (rows.seq, rows.plan.id, rows.place.timestamp, rows.snapshot)
-            && self.gtid == rows.tx.gtid
+            && self.gtid == gtid
             && !self.bytes.is_empty()
     }
 
-    pub(super) fn render(&mut self, fragments: &Fragments, rows: &RowsChange<'_>) {
+    pub(super) fn render(&mut self, fragments: &Fragments, rows: &RowsChange<'_>, gtid: &str) {
         (self.seq, self.plan) = (rows.seq, rows.plan.id);
         (self.timestamp, self.snapshot) = (rows.place.timestamp, rows.snapshot);
-        self.gtid.clone_from(&rows.tx.gtid);
+        self.gtid.clear();
+        self.gtid.push_str(gtid);
         self.bytes.clear();
         self.bytes.extend_from_slice(&fragments.database);
         write_number(u64::from(rows.place.timestamp) * 1000, &mut self.bytes);
         self.bytes.extend_from_slice(b",\"gtid\":");
-        write_string(if rows.snapshot { "" } else { &rows.tx.gtid }, &mut self.bytes);
+        write_string(if rows.snapshot { "" } else { gtid }, &mut self.bytes);
         self.bytes.extend_from_slice(b",\"id\":");
         write_number(rows.seq.0, &mut self.bytes);
         self.bytes.extend_from_slice(&fragments.mysql_type);

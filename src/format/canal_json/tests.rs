@@ -328,6 +328,33 @@ fn statements_are_written_as_published() {
 }
 
 #[test]
+fn the_executed_set_stands_in_place_of_the_gtid_when_asked_for() {
+    let mut scene = scene_of(all_types());
+    let set = CanalOptions { canal_gtid: GtidForm::Set, ..CanalOptions::default() };
+    let gtid = |scene: &Scene, options: &CanalOptions| -> String {
+        let message: Json = serde_json::from_str(&scene.write(options, 0).expect("a row")[0]).expect("JSON");
+        message["gtid"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(gtid(&scene, &set), scene.tx.gtid, "a log that tells no set");
+    scene.tx.executed = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".to_owned();
+    assert_eq!(gtid(&scene, &set), scene.tx.executed);
+    assert_eq!(gtid(&scene, &CanalOptions::default()), scene.tx.gtid);
+    let ddl = DdlChange {
+        seq: Seq(1),
+        sql: "DROP TABLE t".into(),
+        database: "shop".into(),
+        sql_mode: None,
+        tx: &scene.tx,
+        place: EventPlace::default(),
+    };
+    let mut out = Vec::new();
+    let target = DdlTarget { database: "shop", table: "t", kind: "ERASE" };
+    CanalJson::new(&set, TimeZone::UTC).write_ddl(&ddl, target, 0, &mut out);
+    let message: Json = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(message["gtid"], scene.tx.executed);
+}
+
+#[test]
 fn every_option_changes_what_it_names() {
     let scene = scene_of(all_types());
     let row = |options: CanalOptions| -> Json {

@@ -228,7 +228,12 @@ fn what_is_no_row_is_written_as_published() {
     avro.write_heartbeat(&heartbeat, 1_767_226_000_000, &mut out);
     assert_eq!(hex(&out), sample!("heartbeat"));
     out.clear();
-    let tx = TxInfo { gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:24".into(), ..tx };
+    let tx = TxInfo {
+        gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:24".into(),
+        executed: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-24".into(),
+        lower_case_table_names: Some(false),
+        ..tx
+    };
     let ddl = DdlChange {
         seq: Seq(15),
         sql: "ALTER TABLE orders ADD COLUMN coupon varchar(32) NULL".into(),
@@ -237,9 +242,7 @@ fn what_is_no_row_is_written_as_published() {
         tx: &tx,
         place: place(1_767_225_990, 4790),
     };
-    let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-24";
-    let facts = DdlFacts { gtid_set: Some(set), lower_case_table_names: Some(false) };
-    avro.write_ddl(&ddl, "shop", &facts, 1_767_225_990_100, &mut out);
+    avro.write_ddl(&ddl, "shop", 1_767_225_990_100, &mut out);
     assert_eq!(hex(&out), sample!("ddl"));
 }
 
@@ -255,7 +258,7 @@ fn tags_that_nobody_knows_are_left_out() {
         place: place(1, 2),
     };
     let mut out = Vec::new();
-    writer().write_ddl(&ddl, "", &DdlFacts::default(), 3, &mut out);
+    writer().write_ddl(&ddl, "", 3, &mut out);
     let text = String::from_utf8_lossy(&out);
     for tag in ["GTID", "thread_id", "lowerCaseTableNames", "Q_"] {
         assert!(!text.contains(tag), "{tag}");

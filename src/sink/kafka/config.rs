@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::objects::{check_on_too_large, check_partition_key};
 use crate::config::{FieldError, Secret, Size};
-use crate::format::canal_json::{CanalOptions, OldColumns, SnapshotType};
+use crate::format::canal_json::{CanalOptions, GtidForm, OldColumns, SnapshotType};
 use crate::format::debezium_json::{DebeziumOptions, DecimalForm};
 use crate::format::dts_avro::{AvroOptions, TextBranch};
 use crate::format::maxwell_json::MaxwellOptions;
@@ -118,6 +118,9 @@ pub struct KafkaConfig {
     /// How bytes that are no text are written.
     #[serde(default)]
     pub canal_binary: BinaryForm,
+    /// What the field `gtid` holds.
+    #[serde(default)]
+    pub canal_gtid: GtidForm,
     /// Most rows of one event, table, type and partition in one message.
     #[serde(default = "default_canal_rows_per_message")]
     pub canal_rows_per_message: u32,
@@ -130,6 +133,9 @@ pub struct KafkaConfig {
     /// DTS Avro: whether BEGIN and COMMIT records stand around each transaction.
     #[serde(default)]
     pub avro_tx_markers: bool,
+    /// DTS Avro: seconds between heartbeats to partition 0 of each topic; 0 for none.
+    #[serde(default)]
+    pub avro_heartbeat_seconds: u32,
     /// DTS Avro: where schemas are registered; records are bare without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<RegistryOptions>,
@@ -499,7 +505,7 @@ impl KafkaConfig {
                 AvroOptions {
                     avro_text: self.avro_text,
                     avro_tx_markers: self.avro_tx_markers,
-                    avro_heartbeat_seconds: 0,
+                    avro_heartbeat_seconds: self.avro_heartbeat_seconds,
                     on_bad_text,
                     emit_hidden_row_id,
                 },
@@ -533,6 +539,7 @@ impl KafkaConfig {
             canal_old: self.canal_old,
             canal_enum: self.canal_enum,
             canal_binary: self.canal_binary,
+            canal_gtid: self.canal_gtid,
             canal_rows_per_message: self.canal_rows_per_message,
             canal_snapshot_type: self.canal_snapshot_type,
             on_bad_text: self.on_bad_text,

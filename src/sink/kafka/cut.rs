@@ -39,6 +39,13 @@ impl Cut {
         self.bytes += bytes;
     }
 
+    /// A record was sent that belongs to no source transaction.
+    pub(super) fn apart(&mut self, bytes: usize) {
+        self.begun.get_or_insert_with(Instant::now);
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
     /// All records of an entry were sent. Says whether the transaction must end there although its source transaction
     /// goes on.
     pub(super) fn entry_ended(&mut self, seq: Seq) -> bool {
@@ -97,6 +104,16 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_no_source_transaction_waits_for_none() {
+        let mut cut = Cut::new(100, Seq(4));
+        cut.apart(10);
+        assert!(cut.is_whole() && cut.is_due(false) && !cut.is_due(true));
+        assert_eq!(cut.reached(), Seq(4), "it moves no position");
+        cut.record(10);
+        assert!(!cut.is_due(false), "it goes with the transaction that is open");
+    }
 
     /// Entries of so many records each, from seq 1 on; gives the seqs at which it was split.
     fn send(cut: &mut Cut, first: u64, entries: &[usize]) -> Vec<u64> {

@@ -28,7 +28,7 @@ use super::writer::Writer;
 use super::{Budget, RecordLimits, Share, features};
 use crate::failpoint;
 use crate::failure::Class;
-use crate::sink::{Ack, Batch, Opening, Progress, Sink, SinkError};
+use crate::sink::{Ack, Batch, Opening, Operation, Progress, Sink, SinkError};
 
 /// How often the cursor's own state notes the position that Kafka has.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
@@ -116,10 +116,15 @@ impl Sink for TransactionalSink {
                 open.source_ended(end, &self.share).await?;
                 ends = rest;
             }
-            if seq <= open.delivered {
+            let is_apart = record.operation == Operation::Heartbeat;
+            if seq <= open.delivered && !is_apart {
                 continue;
             }
             open.writer.write(&self.config, &self.share, batch, record).await?;
+            if is_apart {
+                open.cut.apart(record.value.map_or(0, |span| span.len()));
+                continue;
+            }
             open.cut.record(record.key.map_or(0, |span| span.len()) + record.value.map_or(0, |span| span.len()));
             if record.ends_entry && open.cut.entry_ended(seq) {
                 open.commit(&self.share).await?;
