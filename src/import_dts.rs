@@ -99,7 +99,7 @@ pub fn import(inputs: &[Input<'_>]) -> Result<Imported, ImportError> {
     for input in inputs {
         document.read(input)?;
     }
-    let mut draft = Draft::default();
+    let mut draft = Draft { has_reserve: document.has_reserve, ..Draft::default() };
     let mut report = Report::default();
     settings::take(&document, &mut draft, &mut report)?;
     objects::take(document.objects.as_ref(), &mut draft, &mut report);

@@ -34,7 +34,7 @@ pub(super) struct Document {
     pub(super) settings: Vec<Given>,
     pub(super) objects: Option<Map<String, Value>>,
     has_task: bool,
-    has_reserve: bool,
+    pub(super) has_reserve: bool,
 }
 
 impl Document {

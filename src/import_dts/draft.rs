@@ -71,6 +71,13 @@ pub(super) struct Draft {
     pub(super) sasl: bool,
     pub(super) sasl_user: Option<String>,
     pub(super) rules: Vec<Rule>,
+    pub(super) alert: Fields,
+    /// The task has a script, or a registry, and does not use it.
+    pub(super) etl_off: bool,
+    pub(super) registry_off: bool,
+    pub(super) registry: Option<String>,
+    /// The task says how it writes to Kafka, beyond which objects.
+    pub(super) has_reserve: bool,
 }
 
 impl Draft {
@@ -80,6 +87,7 @@ impl Draft {
         self.complete_account(report);
         self.complete_retry(report);
         self.complete_topics(report);
+        self.complete_format(report);
         if !self.throttle.is_empty() {
             self.delivery.set("throttle", std::mem::take(&mut self.throttle));
         }
@@ -170,6 +178,35 @@ impl Draft {
         }
     }
 
+    /// DTS writes its own Avro where nothing else is said, and has schemas for that only. Its conditions are asked of the
+    /// row as it was.
+    fn complete_format(&mut self, report: &mut Report) {
+        if self.has_reserve && self.kafka.text("format").is_none() && !report.names("kafkaRecordFormat") {
+            self.kafka.set("format", "dts-avro");
+            let what = "delivery.kafka.format = \"dts-avro\": what a task writes that names no format";
+            report.add("Reserve.kafkaRecordFormat", "", (Fate::Taken, what.to_owned()));
+        }
+        if let Some(url) = self.registry.take() {
+            if self.kafka.text("format") == Some("dts-avro") && !self.registry_off {
+                self.kafka.set("registry", toml::Table::from_iter([("url".to_owned(), Value::String(url))]));
+            } else {
+                let name = "dest.kafka.schema.registry.url";
+                report.items.retain(|item| !item.setting.ends_with(name));
+                let why = match self.registry_off {
+                    true => "destSchemaRegistry says that it is not used",
+                    false => "records in JSON have no schema that could be registered",
+                };
+                report.add(&format!("Reserve.{name}"), &url, (Fate::NotNeeded, why.to_owned()));
+            }
+        }
+        if self.rules.iter().any(|rule| rule.fields.text("filter").is_some()) {
+            self.delivery.set("filter_images", "before");
+            let what = "delivery.filter_images = \"before\": as a task asks its conditions; \"both\" also carries rows that \
+                        enter a condition";
+            report.add("DbList", "", (Fate::Taken, what.to_owned()));
+        }
+    }
+
     /// The config file.
     pub(super) fn to_toml(&self) -> String {
         let mut text = String::from(
@@ -189,6 +226,10 @@ impl Draft {
         url.print(&mut text);
         self.source.print(&mut text);
         print_tables(&mut text, &self.tables);
+        if !self.alert.is_empty() {
+            text.push_str("\n[alert]\n");
+            self.alert.print(&mut text);
+        }
         text.push_str("\n[[delivery]]\nname = \"kafka\"\n");
         self.delivery.print(&mut text);
         text.push_str("\n[delivery.kafka]\n");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{Draft, Rule};
 use super::report::{Fate, Report};
+use crate::filter::Parsed;
 use crate::selection::TablePatterns;
 
 type Members = Map<String, Value>;
@@ -21,7 +22,7 @@ struct Inherited<'a> {
 }
 
 /// Settings that a table has from its database unless it says otherwise.
-const INHERITED: [&str; 6] = ["name", "dml_op", "ddl_op", "part_key", "part_num", "message_key"];
+const INHERITED: [&str; 7] = ["name", "dml_op", "ddl_op", "part_key", "part_num", "message_key", "filter"];
 
 pub(super) fn take(objects: Option<&Members>, draft: &mut Draft, report: &mut Report) {
     let Some(objects) = objects else { return };
@@ -130,9 +131,6 @@ fn report_others(at: &str, members: &Members, report: &mut Report) {
         let member = member.as_str();
         let outcome = match member {
             _ if READ_ELSEWHERE.contains(&member) || INHERITED.contains(&member) => continue,
-            "filter" => {
-                by_hand("write it as delivery.table.filter, and filter_images as before, which is the task's own rule")
-            }
             "part_db_key" | "part_tab_key" | "tab_num_eachdb" | "tableGroup" | "type" | "primary_key" | "cluster"
             | "shard" | "replica" | "analysis" | "analyzer" | "index_mapping" | "family" | "conflict" | "dbName"
             | "is_partition" | "partition" | "partition_key" | "_id" | "_idvalue" | "is_join" | "relation_role"
@@ -188,6 +186,15 @@ fn rule<'a>(
                 );
                 note(member, &text(value), by_hand(what));
             }
+        }
+    }
+    if let Some(filter) = get("filter").and_then(Value::as_str).map(str::trim).filter(|filter| !filter.is_empty()) {
+        match Parsed::parse(filter) {
+            Ok(_) => {
+                rule.fields.set("filter", filter);
+                note("filter", filter, (Fate::Taken, format!("delivery.table.filter = {}", toml::Value::from(filter))));
+            }
+            Err(error) => note("filter", filter, by_hand(format!("{error}: correct it as delivery.table.filter"))),
         }
     }
     if let Some(map) = columns.map() {

@@ -52,6 +52,11 @@ impl Report {
         self.items.push(Item { setting: setting.to_owned(), value: shown(setting, value), fate, outcome });
     }
 
+    /// Whether a setting of that name was found, whatever became of it.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.items.iter().any(|item| item.setting.rsplit('.').next() == Some(name))
+    }
+
     /// How many met that fate.
     pub fn count(&self, fate: Fate) -> usize {
         self.items.iter().filter(|item| item.fate == fate).count()

@@ -6,6 +6,8 @@ use super::ImportError;
 use super::document::{Document, Given};
 use super::draft::Draft;
 use super::report::{Fate, Report};
+use crate::etl::{Script, ScriptOptions};
+use crate::format::registry::{Patience, Registry, RegistryOptions, SubjectStrategy};
 
 type Outcome = (Fate, String);
 
@@ -87,7 +89,7 @@ const TASK: &[(&str, Use)] = &[
     ("ErrorNotice", Take(alert)),
     ("DelayPhone", ByHand("alerts go to a webhook or through Prometheus (ops/alerts.yml), not to telephones")),
     ("ErrorPhone", ByHand("alerts go to a webhook or through Prometheus (ops/alerts.yml), not to telephones")),
-    ("DelayRuleTime", ByHand("set alert.latency to as many seconds")),
+    ("DelayRuleTime", Take(alert_latency)),
     ("RegionId", Needless(CLOUD)),
     ("ResourceGroupId", Needless(CLOUD)),
     ("AccountId", Needless(CLOUD)),
@@ -142,12 +144,9 @@ const RESERVE: &[(&str, Use)] = &[
             set("delivery.kafka.ddl_topic", value)
         }),
     ),
-    ("destSchemaRegistry", Needless("the registry's URL decides")),
-    (
-        "dest.kafka.schema.registry.url",
-        ByHand("a relay has no schema registry yet: consumers take the schema from a file"),
-    ),
-    ("targetTableMode", Needless("a relay adds to topics that are there, as \"ignore errors and proceed\" does")),
+    ("destSchemaRegistry", Take(registry_switch)),
+    ("dest.kafka.schema.registry.url", Take(registry)),
+    ("targetTableMode", Take(on_conflict)),
     ("maxRetryTime", Take(retry_connection)),
     ("retry.blind.seconds", Take(retry_other)),
     ("dbListCaseChangeMode", Take(case_policy)),
@@ -156,7 +155,7 @@ const RESERVE: &[(&str, Use)] = &[
     ("dts.datamove.blaster.qps.max", Limit(queries_limit)),
     ("EnableLimit", Needless("a limit counts where it is written")),
     ("etlOperatorCtl", Take(etl_switch)),
-    ("etlOperatorSetting", ByHand("write the script as delivery.etl, and try it with relay etl-try")),
+    ("etlOperatorSetting", Take(script)),
     ("etlOperatorColumnReference", ByHand("a script adds columns: write one as delivery.etl")),
     ("configKeyMap", ByHand("write the script as delivery.etl, and try it with relay etl-try")),
     ("srcSSL", Take(source_tls)),
@@ -342,7 +341,10 @@ fn direction(_: &mut Draft, value: &str) -> Outcome {
 
 fn alert(_: &mut Draft, value: &str) -> Outcome {
     if flag(value) == Some(true) {
-        return by_hand("name a webhook in [alert], or load ops/alerts.yml into Prometheus");
+        return by_hand(
+            "a task names telephones, no webhook: put its address into the environment as RELAY_ALERT_WEBHOOK or name an \
+             alert.webhook_file, or load ops/alerts.yml into Prometheus",
+        );
     }
     not_needed("no alert was asked for")
 }
@@ -367,7 +369,7 @@ fn broker_security(draft: &mut Draft, value: &str) -> Outcome {
 
 fn format(draft: &mut Draft, value: &str) -> Outcome {
     match value {
-        "canal_json" | "shareplex_json" => {
+        "canal_json" | "shareplex_json" | "dts_avro" => {
             let format = value.replace('_', "-");
             draft.kafka.set("format", format.as_str());
             set("delivery.kafka.format", &format)
@@ -483,11 +485,67 @@ fn queries_limit(_: &mut Draft, value: &str, _: Phase) -> Outcome {
     by_hand("a relay does not ask the source for rows yet, so there are no queries to limit")
 }
 
-fn etl_switch(_: &mut Draft, value: &str) -> Outcome {
-    if flag(value) == Some(true) {
-        return by_hand("write the script as delivery.etl, and try it with relay etl-try");
+fn etl_switch(draft: &mut Draft, value: &str) -> Outcome {
+    draft.etl_off = flag(value) == Some(false);
+    not_needed(if draft.etl_off { "no script was asked for" } else { "the script itself decides" })
+}
+
+/// The language is the same; what of it a relay does not know is refused with its place.
+fn script(draft: &mut Draft, value: &str) -> Outcome {
+    if draft.etl_off {
+        return not_needed("etlOperatorCtl says that it is not used");
     }
-    not_needed("no script was asked for")
+    match Script::compile(value, &ScriptOptions::default()) {
+        Ok(_) => {
+            draft.delivery.set("etl", value);
+            (Fate::Taken, "delivery.etl: try it with relay etl-try".to_owned())
+        }
+        Err(error) => by_hand(format!("{error}: correct it as delivery.etl, and try it with relay etl-try")),
+    }
+}
+
+/// Seconds behind the source.
+fn alert_latency(draft: &mut Draft, value: &str) -> Outcome {
+    match value.parse::<u32>() {
+        Ok(seconds @ 1..=604_800) => {
+            let span = format!("{seconds}s");
+            draft.alert.set("latency", span.as_str());
+            set("alert.latency", &span)
+        }
+        _ => by_hand("it is no number of seconds: choose alert.latency"),
+    }
+}
+
+fn registry_switch(draft: &mut Draft, value: &str) -> Outcome {
+    draft.registry_off = flag(value) == Some(false);
+    not_needed(if draft.registry_off { "no registry was asked for" } else { "the registry's URL decides" })
+}
+
+/// Whether it is used, and whether the format has schemas, may stand behind this.
+fn registry(draft: &mut Draft, value: &str) -> Outcome {
+    let options = RegistryOptions {
+        url: value.to_owned(),
+        subject: SubjectStrategy::default(),
+        register: true,
+        username: None,
+        password_file: None,
+        ca_file: None,
+    };
+    if let Err(error) = Registry::new(&options, Patience::default()) {
+        return by_hand(format!("{error}: write delivery.kafka.registry"));
+    }
+    draft.registry = Some(value.to_owned());
+    (Fate::Taken, format!("delivery.kafka.registry = {{ url = {} }}", toml::Value::from(value)))
+}
+
+fn on_conflict(draft: &mut Draft, value: &str) -> Outcome {
+    let mode = match value {
+        "0" => "report",
+        "2" => "proceed",
+        _ => return by_hand("choose delivery.on_conflict: report or proceed"),
+    };
+    draft.delivery.set("on_conflict", mode);
+    set("delivery.on_conflict", mode)
 }
 
 fn source_tls(draft: &mut Draft, value: &str) -> Outcome {

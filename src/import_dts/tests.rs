@@ -1,8 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::SinkConfig;
 use crate::config::objects::{DdlOp, DmlOp};
+use crate::config::{OnConflict, SinkConfig};
+use crate::filter::FilterImages;
+use crate::format::FormatName;
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import-dts").join(name);
@@ -44,6 +46,12 @@ fn a_request_becomes_a_config_and_a_report() {
     let SinkConfig::Kafka(kafka) = &delivery.kind else { panic!("{delivery:?}") };
     assert_eq!(kafka.brokers, "10.1.2.4:9093");
     assert_eq!(kafka.ddl_topic, "all_changes");
+    assert_eq!(kafka.registry, None, "records in JSON have no schema");
+    assert_eq!(delivery.transform.etl.as_deref(), Some("e_drop(op_eq(`id`, 0))"));
+    assert_eq!(delivery.transform.filter_images, FilterImages::Before);
+    assert_eq!(delivery.objects.rule("shop", "customers").unwrap().filter.as_deref(), Some("id > 10"));
+    assert_eq!(delivery.on_conflict, OnConflict::Report);
+    assert_eq!(delivery.alert.latency.0, std::time::Duration::from_secs(60));
     let orders = delivery.objects.rule("shop", "orders").unwrap();
     assert_eq!(orders.topic.as_deref(), Some("orders_topic"));
     assert_eq!(orders.dml_op, Some([DmlOp::Insert, DmlOp::Update].into()));
@@ -59,6 +67,10 @@ fn an_answer_about_a_task_becomes_a_config_with_places_to_fill_in() {
         (config.source.user.as_str(), config.source.hosts[0].0.as_str()),
         ("dts@app", draft::SOURCE_PLACEHOLDER)
     );
+    let delivery = &config.deliveries[0];
+    let SinkConfig::Kafka(kafka) = &delivery.kind else { panic!("{delivery:?}") };
+    assert_eq!((kafka.format, delivery.on_conflict), (FormatName::DtsAvro, OnConflict::Proceed));
+    assert_eq!(kafka.registry.as_ref().map(|registry| registry.url.as_str()), Some("http://registry:8081"));
 }
 
 #[test]
@@ -158,6 +170,14 @@ fn values_out_of_range_are_left_to_people() {
         ["Reserve.destKafkaPartitionKey"]
     );
     assert_eq!(by_hand(r#"{"DtsJobName": "x", "SourceEndpointPort": "0"}"#), ["SourceEndpointPort"]);
+    assert_eq!(by_hand(r#"{"destTopic": "t", "targetTableMode": "7"}"#), ["Reserve.targetTableMode"]);
+    assert_eq!(
+        by_hand(r#"{"destTopic": "t", "dest.kafka.schema.registry.url": "registry"}"#),
+        ["Reserve.dest.kafka.schema.registry.url"]
+    );
+    assert_eq!(by_hand(r#"{"destTopic": "t", "etlOperatorSetting": "e_nothing("}"#), ["Reserve.etlOperatorSetting"]);
+    assert_eq!(by_hand(r#"{"DtsJobName": "x", "DelayRuleTime": "soon"}"#), ["DelayRuleTime"]);
+    assert_eq!(by_hand(r#"{"shop": {"all": false, "Table": {"t": {"filter": "id >"}}}}"#), ["DbList.shop.t.filter"]);
     assert_eq!(by_hand(r#"{"DtsJobName": "任务"}"#), ["DtsJobName"]);
     assert_eq!(by_hand(r#"{"DtsJobName": "x", "Checkpoint": "soon"}"#), ["Checkpoint"]);
 }
