@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use alert::{Alert, Webhook};
+pub use alert::{Alert, Webhook, authorities};
 pub use delivery::{Delivery, FileConfig, OnConflict, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use ureq::tls::{Certificate, RootCerts};
 
-use crate::config::Webhook;
+use crate::config::{Webhook, authorities};
 
 /// How long a POST may take, name look-up and TLS included.
 pub const POST_MAX: Duration = Duration::from_secs(10);
@@ -54,7 +55,16 @@ pub async fn post(webhook: &Webhook, body: Vec<u8>) -> Result<(), PostError> {
 }
 
 fn attempt(webhook: &Webhook, body: &[u8]) -> Result<(), PostError> {
+    let mut tls = ureq::tls::TlsConfig::builder();
+    if let Some(path) = webhook.ca_file() {
+        // Read each time: an authority that is renewed needs no reload.
+        let failed = |reason| PostError::Failed { to: webhook.to_string(), reason };
+        let found = authorities(path).map_err(failed)?;
+        let certificates: Vec<_> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
+    }
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls.build())
         .timeout_global(Some(POST_MAX))
         // What it says is for this address alone.
         .max_redirects(0)

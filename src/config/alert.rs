@@ -1,8 +1,10 @@
 //! `[alert]`: where states and thresholds are posted, and which thresholds; a delivery can have its own.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Environment, FieldError, Span, find_secret};
@@ -19,6 +21,9 @@ pub struct Alert {
     /// File the address was read from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_file: Option<PathBuf>,
+    /// PEM file with the only authorities that may vouch for its certificate; the public ones when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
     /// How far behind the source is too far; 0 for never.
     pub latency: Span,
     /// How little time until undelivered data leaves log and source is too little; 0 for never.
@@ -32,6 +37,7 @@ impl Default for Alert {
         Self {
             webhook: None,
             webhook_file: None,
+            ca_file: None,
             latency: Span::seconds(60),
             headroom: Span::minutes(24 * 60),
             repeat: Span::minutes(60),
@@ -39,9 +45,13 @@ impl Default for Alert {
     }
 }
 
-/// The address of a webhook. Many hold a secret in their path, so it prints as its scheme and host alone.
+/// The address of a webhook, and whom to believe its certificate. Many addresses hold a secret in their path, so it
+/// prints as its scheme and host alone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Webhook(String);
+pub struct Webhook {
+    url: String,
+    ca_file: Option<PathBuf>,
+}
 
 impl Webhook {
     /// Takes an address.
@@ -62,20 +72,31 @@ impl Webhook {
         if url.len() > URL_BYTES_MAX || url.chars().any(|c| !c.is_ascii_graphic()) {
             return Err(format!("it is longer than {URL_BYTES_MAX} bytes or holds blanks or other than ASCII; {FORM}"));
         }
-        Ok(Self(url.to_owned()))
+        Ok(Self { url: url.to_owned(), ca_file: None })
+    }
+
+    /// The same, whose certificate only the authorities in this PEM file vouch for.
+    #[must_use]
+    pub fn vouched_by(self, ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file, ..self }
+    }
+
+    /// The file of the only authorities that are believed; none: the public ones.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// The address itself, for the place that connects to it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.url
     }
 }
 
 impl fmt::Display for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.0.find("://").map_or(0, |at| at + 3);
-        let host = self.0[scheme..].find(['/', '?', '#']).map_or(self.0.len(), |at| scheme + at);
-        write!(f, "{}/***", &self.0[..host])
+        let scheme = self.url.find("://").map_or(0, |at| at + 3);
+        let host = self.url[scheme..].find(['/', '?', '#']).map_or(self.url.len(), |at| scheme + at);
+        write!(f, "{}/***", &self.url[..host])
     }
 }
 
@@ -97,6 +118,7 @@ impl Serialize for Webhook {
 pub(super) struct Raw {
     webhook: Option<String>,
     webhook_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
     latency: Option<Span>,
     headroom: Option<Span>,
     repeat: Option<Span>,
@@ -125,9 +147,11 @@ impl Raw {
             Some(own) => (Some(own), self.webhook_file),
             None => (common.webhook.clone(), common.webhook_file.clone()),
         };
+        let ca_file = self.ca_file.or_else(|| common.ca_file.clone());
         let alert = Alert {
-            webhook,
+            webhook: webhook.map(|webhook| webhook.vouched_by(ca_file.clone())),
             webhook_file,
+            ca_file,
             latency: self.latency.unwrap_or(common.latency),
             headroom: self.headroom.unwrap_or(common.headroom),
             repeat: self.repeat.unwrap_or(common.repeat),
@@ -139,6 +163,19 @@ impl Raw {
         }
         Ok(alert)
     }
+}
+
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |error: pem::Error| format!("{}: {error}", path.display());
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(wrong)?;
+    if found.is_empty() {
+        return Err(format!("{} holds no certificate", path.display()));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -173,7 +210,10 @@ mod tests {
         assert_eq!(own, Alert { repeat: Span::seconds(0), ..common.clone() });
         let environment = |name: &str| (name == "RELAY_DELIVERY_A_WEBHOOK").then(|| "https://own/y".to_owned());
         let own = Raw::default().resolve(&common, "RELAY_DELIVERY_A_WEBHOOK", &environment).expect("valid");
-        assert_eq!(own.webhook, Some(Webhook("https://own/y".to_owned())));
+        assert_eq!(own.webhook, Some(Webhook::parse("https://own/y").expect("an address")));
+        let own = Raw { ca_file: Some("/own.pem".into()), ..Raw::default() };
+        let own = own.resolve(&common, "X", &none).expect("valid").webhook.expect("the common one");
+        assert_eq!(own.ca_file(), Some(Path::new("/own.pem")));
         let e = Raw { latency: Some(Span::millis(5)), ..Raw::default() };
         assert!(e.resolve(&common, "X", &none).expect_err("too short").reason.contains("outside 1s"));
     }

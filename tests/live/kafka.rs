@@ -55,7 +55,7 @@ pub(super) struct Lab {
     pub(super) delivery: String,
     /// Lines of its Kafka section, and what follows that.
     pub(super) settings: String,
-    password: Option<String>,
+    pub(super) password: Option<String>,
     running: Option<(CancellationToken, JoinHandle<Result<(), DeliveryError>>)>,
     _dir: tempfile::TempDir,
 }
@@ -153,7 +153,7 @@ impl Lab {
         self.status.delivery("orders")
     }
 
-    fn acked(&self) -> Seq {
+    pub(super) fn acked(&self) -> Seq {
         self.store.cursors().get("orders").map_or(Seq::ZERO, |cursor| cursor.acked)
     }
 
@@ -190,7 +190,7 @@ fn ids(records: &[kafka::Record]) -> BTreeMap<i32, Vec<i64>> {
 
 /// Each id once, rising within each partition.
 #[track_caller]
-fn assert_whole(records: &[kafka::Record], expected: std::ops::RangeInclusive<i64>) {
+pub(super) fn assert_whole(records: &[kafka::Record], expected: std::ops::RangeInclusive<i64>) {
     let by_partition = ids(records);
     for (partition, ids) in &by_partition {
         assert!(ids.is_sorted(), "partition {partition} is out of order");
@@ -216,7 +216,7 @@ fn assert_whole_with_repeats(records: &[kafka::Record], expected: std::ops::Rang
     assert!(all.iter().copied().eq(expected), "{} ids arrived", all.len());
 }
 
-fn topic(servers: &Servers, partitions: u32, configs: &[&str]) -> String {
+pub(super) fn topic(servers: &Servers, partitions: u32, configs: &[&str]) -> String {
     let topic = fresh("orders");
     kafka::create_topic(servers, &topic, partitions, configs);
     topic
@@ -393,6 +393,7 @@ fn heartbeats_reach_an_idle_topic_and_move_no_cursor() {
         let topic = topic(&servers, 2, &[]);
         let settings = format!("format = \"dts-avro\"\navro_heartbeat_seconds = 1\ndelivery = {delivery:?}");
         let mut lab = Lab::new(format!("brokers = {:?}\ntopic = {topic:?}\n{settings}", servers.brokers()));
+        lab.relay = fresh("relay");
         lab.insert(1..=20, |_| "x".to_owned());
         lab.start();
         lab.wait_delivered();

@@ -34,6 +34,7 @@ mod purged;
 mod readers;
 mod registry;
 mod reload;
+mod secured;
 mod servers;
 mod source;
 mod throttle;

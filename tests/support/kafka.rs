@@ -59,6 +59,19 @@ pub fn alter_topic(servers: &super::servers::Servers, topic: &str, config: &str)
     assert!(done.status.success(), "alter topic {topic}: {}", String::from_utf8_lossy(&done.stdout));
 }
 
+/// Adds an access rule with the broker's own tool; a resource that has one is closed to everyone whom none allows.
+pub fn allow(servers: &super::servers::Servers, principal: &str, operations: &[&str], resource: [&str; 2]) {
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", servers.get("KAFKA_CLASSPATH")]);
+    command.args(["org.apache.kafka.tools.AclCommand", "--bootstrap-server", servers.brokers(), "--add", "--force"]);
+    command.args(["--allow-principal", principal]).args(resource);
+    for operation in operations {
+        command.args(["--operation", operation]);
+    }
+    let done = command.output().expect("java runs");
+    assert!(done.status.success(), "allow {principal}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// Writes one record into a topic.
 pub fn produce(brokers: &str, topic: &str, value: &str) {
     let mut child = Command::new("kcat")

@@ -160,6 +160,43 @@ async fn https_is_never_answered_in_the_clear() {
 }
 
 #[tokio::test]
+async fn only_the_authorities_of_ca_file_vouch_for_it() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a server");
+    let config = std::sync::Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}/secret-canary", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).expect("a server");
+            let mut stream = rustls::StreamOwned::new(connection, stream.expect("a connection"));
+            // One that does not believe the certificate hangs up.
+            if stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = stream.flush();
+            }
+        }
+    });
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), made.cert.pem()).expect("a disk");
+    let to = Webhook::parse(&url).expect("an address");
+    let known = to.clone().vouched_by(Some(file.path().to_owned()));
+    assert_eq!(webhook::post(&known, b"{}".to_vec()).await, Ok(()));
+    let error = webhook::post(&to, b"{}".to_vec()).await.expect_err("nobody vouches for it").to_string();
+    assert!(error.contains("TLS") && !error.contains("canary"), "{error}");
+    std::fs::write(file.path(), "nothing").expect("a disk");
+    let error = webhook::post(&known, b"{}".to_vec()).await.expect_err("no authority").to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[tokio::test]
 async fn one_that_hangs_holds_up_neither_another_nor_the_end() {
     let (hung, hung_requests) = receiver(vec![Answer::Hang]);
     let (well, requests) = receiver(vec![Answer::Status(200)]);

@@ -87,14 +87,32 @@ pub(super) fn global_error(code: Code, reason: &str) -> Global {
                 .advise("correct username, password or sasl_mechanism, then resume")
                 .refused(Refusal::Login),
         ),
+        // Said after the handshake: with TLS 1.3 the broker looks at ours last, and the connection is what fails.
+        Code::SSL | Code::BrokerTransportFailure if is_ours(reason) => Global::Fails(
+            SinkError::definite(format!("the broker does not accept our certificate: {reason}"))
+                .advise("set cert_file and key_file to a certificate that the broker trusts and whose time is not over")
+                .refused(Refusal::Certificate),
+        ),
         Code::SSL if is_certificate(reason) => Global::Fails(
             SinkError::definite(format!("the broker's certificate is not accepted: {reason}"))
-                .advise("set ca_file to the authority that signed it, and use the name it was issued for")
+                .advise(
+                    "set ca_file to the authority that signed it, use the name it was issued for, and see that its time is \
+                     not over",
+                )
                 .refused(Refusal::Certificate),
         ),
         Code::Fatal | Code::GaplessGuarantee => Global::Stopped,
         _ => Global::Waits(reason.to_owned()),
     }
+}
+
+/// OpenSSL's words for an alert of the broker about a certificate: about ours.
+fn is_ours(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    reason.contains("alert")
+        && ["certificate expired", "bad certificate", "unknown ca", "certificate unknown", "certificate required"]
+            .iter()
+            .any(|words| reason.contains(words))
 }
 
 /// OpenSSL's words for a certificate that will not become better by waiting.
@@ -147,6 +165,11 @@ mod tests {
         assert!(matches!(global_error(Code::Authentication, "no"), Global::Fails(_)));
         assert!(matches!(global_error(Code::SSL, "ssl: certificate verify failed: x"), Global::Fails(_)));
         assert!(matches!(global_error(Code::SSL, "SSL handshake failed: connection reset"), Global::Waits(_)));
+        let alert = "Receive failed: error:0A000416:SSL routines::sslv3 alert certificate unknown: SSL alert number 46";
+        match global_error(Code::BrokerTransportFailure, alert) {
+            Global::Fails(error) => assert!(error.next_step.is_some_and(|step| step.contains("cert_file"))),
+            other => panic!("{other:?}"),
+        }
         assert!(matches!(global_error(Code::AllBrokersDown, "1/1 brokers are down"), Global::Waits(_)));
         assert!(matches!(global_error(Code::Fatal, "gap"), Global::Stopped));
     }
