@@ -5,6 +5,7 @@
 //! | [`canal_json`] | Canal JSON |
 //! | [`debezium_json`] | Debezium JSON |
 //! | [`dts_avro`] | DTS Avro |
+//! | [`maxcompute`] | MaxCompute's records |
 //! | [`maxwell_json`] | Maxwell JSON |
 //! | [`shareplex_json`] | Shareplex JSON |
 //! | [`registry`] | a schema's id, and the frame that carries it |
@@ -23,6 +24,7 @@ mod epoch;
 mod images;
 pub mod json;
 pub mod key;
+pub mod maxcompute;
 pub mod maxwell_json;
 pub mod number;
 pub mod partition;

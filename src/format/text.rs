@@ -398,7 +398,7 @@ fn binary<'a>(form: BinaryForm, bytes: &'a [u8], out: &mut Vec<u8>) -> Form<'a> 
 }
 
 /// Appends the bytes in RFC 4648's base64, with padding.
-pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     out.reserve(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

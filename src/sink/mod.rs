@@ -11,6 +11,7 @@ pub(crate) mod conformance;
 pub(crate) mod faults;
 pub mod file;
 pub mod kafka;
+pub mod maxcompute;
 pub mod memory;
 mod progress;
 
