@@ -106,6 +106,35 @@ pub enum FormatError {
         /// The column.
         column: String,
     },
+    /// A column that no image of the row holds, where all are needed.
+    #[error("the row does not hold its column {column}: binlog_row_image must be FULL")]
+    ColumnMissing {
+        /// The column.
+        column: String,
+    },
+    /// A change without an image.
+    #[error("the row has no image")]
+    NoImage,
+    /// A date that no calendar has, where that is to stop.
+    #[error("column {column} holds a date that no calendar has")]
+    BadDate {
+        /// The column.
+        column: String,
+    },
+    /// A value beyond what the destination takes.
+    #[error("column {column} holds a value of {bytes} bytes, more than the destination takes")]
+    CellTooLong {
+        /// The column.
+        column: String,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// A row beyond those that have an id.
+    #[error("entry {seq} is beyond the last row id")]
+    RecordId {
+        /// Its entry.
+        seq: relay_store::Seq,
+    },
     /// Differences of a partial JSON update, and no document to apply them to.
     #[error("column {column} holds a partial json update, and the row has no before image of it")]
     NoJsonBase {
