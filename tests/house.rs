@@ -47,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mysql_common", &["src/capture"]),
     ("rdkafka", &["src/sink/kafka"]),
     ("axum", &["src/api", "src/run.rs"]),
-    ("ureq", &["src/format/registry", "src/alert", "tools/src/cursor"]),
+    ("ureq", &["src/format/registry", "src/alert", "src/sink/maxcompute/client", "tools/src/cursor"]),
 ];
 
 /// Crates that relay-store must never know.

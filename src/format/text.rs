@@ -440,3 +440,46 @@ pub(crate) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+/// The bytes of a text in RFC 4648's base64 with padding; none when it is not such a text.
+pub(crate) fn read_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let sextet = |digit: u8| {
+        Some(u32::from(match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        }))
+    };
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let last = text.len().saturating_sub(4);
+    for (at, group) in (0..).step_by(4).zip(text.chunks(4)) {
+        let padding = group.iter().rev().take_while(|&&digit| digit == b'=').count();
+        if group.len() < 4 || padding > 2 || (padding > 0 && at != last) {
+            return None;
+        }
+        let bits = group[..4 - padding].iter().try_fold(0, |bits, &digit| Some(bits << 6 | sextet(digit)?))?;
+        bytes.extend_from_slice(&(bits << (6 * padding)).to_be_bytes()[1..4 - padding]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_reads_back_and_nothing_else_is_read() {
+        for length in 0..12u8 {
+            let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(83) ^ 0xa5).collect();
+            let mut text = Vec::new();
+            write_base64(&bytes, &mut text);
+            assert_eq!(read_base64(&text), Some(bytes));
+        }
+        for text in ["A", "AA", "AAA", "A===", "AA=A", "AA==AAAA", "AA A", "AAA\u{e9}"] {
+            assert_eq!(read_base64(text.as_bytes()), None, "{text}");
+        }
+    }
+}

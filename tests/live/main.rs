@@ -31,6 +31,7 @@ mod oversized;
 mod parked;
 mod pipeline;
 mod purged;
+mod pyodps;
 mod readers;
 mod registry;
 mod reload;

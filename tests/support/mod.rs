@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod kafka;
 pub mod log;
+pub mod maxcompute;
 pub mod proxy;
 pub mod readers;
 pub mod servers;

@@ -122,3 +122,9 @@ fn confluent<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     assert!(done.status.success(), "confluent-kafka: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).expect("UTF-8")
 }
+
+/// The Python that has pyodps.
+pub fn pyodps_python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| built("pyodps"))
+}
