@@ -7,6 +7,7 @@ mod document;
 mod log;
 pub mod objects;
 mod secret;
+mod snapshot;
 mod source;
 mod throttle;
 pub mod transform;
@@ -22,6 +23,7 @@ pub use alert::{Alert, Webhook, authorities};
 pub use delivery::{Delivery, FileConfig, OnConflict, Retry, STANDARD_OUTPUT, SinkConfig, Window};
 pub use log::{Codec, LaggingCursor, Log, Retention};
 pub use secret::Secret;
+pub use snapshot::{Snapshot, SnapshotMode};
 pub use source::{Resume, Source, SourceStart, TableId, Tls, TlsMode, parse_zone};
 pub use throttle::Throttle;
 pub use units::{Size, Span};
@@ -41,6 +43,8 @@ pub struct Config {
     pub source: Source,
     /// The durable log.
     pub log: Log,
+    /// The copy of rows that were there before.
+    pub snapshot: Snapshot,
     /// The HTTP API.
     pub admin: Admin,
     /// Where states and thresholds are posted.
@@ -174,6 +178,8 @@ struct Raw {
     #[serde(default)]
     log: Log,
     #[serde(default)]
+    snapshot: Snapshot,
+    #[serde(default)]
     admin: Admin,
     #[serde(default)]
     alert: alert::Raw,
@@ -217,6 +223,7 @@ impl Config {
         let name = raw.name.take().unwrap_or_else(host_name);
         check_name(&name).map_err(|reason| FieldError::new("name", reason))?;
         raw.log.validate().map_err(|e| e.within("log"))?;
+        raw.snapshot.validate().map_err(|e| e.within("snapshot"))?;
         validate_admin(&raw.admin).map_err(|e| e.within("admin"))?;
         let source = std::mem::take(&mut raw.source).resolve(&name, environment).map_err(|e| e.within("source"))?;
         let alert = std::mem::take(&mut raw.alert).resolve(&Alert::default(), "RELAY_ALERT_WEBHOOK", environment);
@@ -234,8 +241,8 @@ impl Config {
         if deliveries.is_empty() {
             deliveries.push(Delivery::standard_output(&raw.log.retention, &alert));
         }
-        let Raw { environment, logging, log, admin, .. } = raw;
-        Ok(Self { name, environment, logging, source, log, admin, alert, deliveries })
+        let Raw { environment, logging, log, snapshot, admin, .. } = raw;
+        Ok(Self { name, environment, logging, source, log, snapshot, admin, alert, deliveries })
     }
 
     /// The effective settings as TOML, secrets as `***`.

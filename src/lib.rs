@@ -18,6 +18,7 @@
 //! | [`filter`], [`etl`] | the two small languages: which rows leave, and what becomes of them |
 //! | [`format`](mod@format) | change to bytes, one file a format |
 //! | [`sink`] | one destination each: Kafka, a file |
+//! | [`snapshot`] | the rows that were there before, copied into the log beside the stream |
 //! | [`supervisor`] | the one place that decides retry, park or stop |
 //! | [`alert`] | which states and thresholds are posted to a webhook, and the posting |
 //! | [`check`] | the precheck, one file a family |
@@ -47,5 +48,6 @@ pub mod metrics;
 pub mod run;
 pub mod selection;
 pub mod sink;
+pub mod snapshot;
 pub mod status;
 pub mod supervisor;

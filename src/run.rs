@@ -21,12 +21,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{self, Item, Level, Report, Verdict};
-use crate::config::{Codec, Config, LaggingCursor, Log, Retention};
+use crate::config::{Codec, Config, LaggingCursor, Log, Retention, SnapshotMode};
 use crate::failure::{Class, Exit};
 use crate::log::{Checkpoint, LogError};
+use crate::snapshot::limit::Limit;
 use crate::status::{State, Status};
 use crate::supervisor::{Cause, Outcome, Policy, supervise};
-use crate::{api, capture, metrics};
+use crate::{api, capture, metrics, snapshot};
 
 pub use daemon::{ActionError, Daemon, ReloadError, Reset, reset_cursor};
 
@@ -190,6 +191,10 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         None => tokio::spawn(supervise_capture(Arc::clone(&daemon), stop_capture.clone())),
         Some(_) => tokio::spawn(async { Outcome::Stopped }),
     };
+    let copy = match refused {
+        None => Some(tokio::spawn(supervise_snapshot(Arc::clone(&daemon), stop_capture.clone()))),
+        Some(_) => None,
+    };
     let gauges = tokio::spawn(gauges::refresh(Arc::clone(&daemon), stop_api.clone()));
     let stop_alerts = CancellationToken::new();
     let alerts = tokio::spawn(alerts::watch(Arc::clone(&daemon), stop_alerts.clone()));
@@ -204,13 +209,17 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
     stop_alerts.cancel();
     let stopping = async {
         stop_capture.cancel();
+        // It waits for nothing but capture.
+        if let Some(copy) = copy {
+            copy.abort();
+        }
         if !capture.is_finished() && timeout(STOP_MAX, &mut capture).await.is_err() {
             tracing::warn!("capture did not end in {STOP_MAX:?}; what it had not committed is read again");
             capture.abort();
         }
         match &ended {
             Err(RunError::Task { cause, .. }) if cause.class != Class::Fatal => drain(&daemon).await,
-            Err(RunError::Precheck { .. }) => drain(&daemon).await,
+            Err(RunError::Precheck { .. }) | Ok(Ended::Completed) => drain(&daemon).await,
             _ => {}
         }
         daemon.stop_deliveries(STOP_MAX).await;
@@ -230,7 +239,7 @@ pub async fn run(path: PathBuf, config: Config, options: Options) -> Result<(), 
         () = signals.stop() => tracing::warn!("second signal: stopping at once"),
     }
     close(store).await;
-    ended
+    ended.map(drop)
 }
 
 async fn open_store(log: &Log) -> Result<Store, OpenError> {
@@ -294,13 +303,23 @@ fn refusal(report: &Report, level: Level, how: &str) -> String {
     }
 }
 
+/// How the daemon ended when nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Someone asked it to.
+    Asked,
+    /// It has done all that it was to do.
+    Completed,
+}
+
 /// Until a signal or a failure ends the daemon: reloads, and the watchdog.
 async fn listen(
     daemon: &Arc<Daemon>,
     signals: &mut Signals,
     fatals: &mut mpsc::Receiver<(String, Cause)>,
     capture: &mut tokio::task::JoinHandle<Outcome>,
-) -> Result<(), RunError> {
+) -> Result<Ended, RunError> {
+    let mut copied = daemon.status().snapshot().task().watch();
     let mut microseconds = 0;
     let watched = sd_notify::watchdog_enabled(false, &mut microseconds);
     // Half the interval, as sd_watchdog_enabled(3) recommends.
@@ -311,7 +330,7 @@ async fn listen(
             asked = signals.next() => match asked {
                 Asked::Stop => {
                     tracing::info!("asked to stop");
-                    return Ok(());
+                    return Ok(Ended::Asked);
                 }
                 Asked::Reload => drop(tokio::spawn(reload_and_say(Arc::clone(daemon)))),
             },
@@ -319,10 +338,16 @@ async fn listen(
             outcome = &mut *capture => {
                 let cause = match outcome {
                     Ok(Outcome::Fatal(cause)) => cause,
-                    Ok(Outcome::Stopped) => return Ok(()),
+                    Ok(Outcome::Stopped) => return Ok(Ended::Asked),
                     Err(e) => Cause::internal(format!("capture's supervisor ended: {e}")),
                 };
                 return Err(RunError::Task { task: "capture".to_owned(), cause });
+            }
+            _ = copied.wait_for(|state| *state == State::Completed),
+                if daemon.config().snapshot.mode == SnapshotMode::Only => {
+                let (file, offset) = daemon.status().capture().received();
+                tracing::info!(file = &*file, offset, "every table is copied: the relay ends");
+                return Ok(Ended::Completed);
             }
             _ = watchdog.tick() => {
                 if watched && daemon.store().durable().poisoned().is_none() {
@@ -358,6 +383,7 @@ async fn supervise_capture(daemon: Arc<Daemon>, stop: CancellationToken) -> Outc
             store: daemon.store().clone(),
             status: handle.clone(),
             metrics: daemon.metrics().capture(),
+            chunks: daemon.chunks().clone(),
             shutdown,
         };
         let (failures, relay) = (failures.clone(), daemon.config().name.clone());
@@ -373,6 +399,34 @@ async fn supervise_capture(daemon: Arc<Daemon>, stop: CancellationToken) -> Outc
                 Box::new(e) as Box<dyn crate::failure::Failure>
             })
         }
+    })
+    .await
+}
+
+/// Copies tables as the config says, one life after the other; what one cannot do is tried again.
+async fn supervise_snapshot(daemon: Arc<Daemon>, stop: CancellationToken) -> Outcome {
+    let handle = daemon.status().snapshot();
+    let task = handle.task().clone();
+    let policy = {
+        let daemon = Arc::clone(&daemon);
+        move || {
+            let source = &daemon.config().source;
+            Policy { retry: source.retry, auto_resume: source.auto_resume, stops_daemon: false }
+        }
+    };
+    supervise("snapshot", &task, policy, daemon.snapshot_control(), &stop, |shutdown| {
+        let config = daemon.config();
+        let context = snapshot::SnapshotContext {
+            source: Arc::new(config.source.clone()),
+            settings: config.snapshot,
+            store: daemon.store().clone(),
+            chunks: daemon.chunks().clone(),
+            capture: daemon.status().capture(),
+            limit: Limit::new(&config.snapshot),
+            handle: handle.clone(),
+            shutdown,
+        };
+        async move { snapshot::run(context).await.map_err(|e| Box::new(e) as Box<dyn crate::failure::Failure>) }
     })
     .await
 }

@@ -2,6 +2,7 @@
 //! cheap (an atomic, or a short lock off the hot path); nothing here waits, decides or does I/O.
 
 pub mod exceptions;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
+
+pub use snapshot::{SnapshotHandle, SnapshotView, SnapshotWait, TableState, TableView};
 
 use crate::failure::Class;
 use exceptions::{Exception, Exceptions, Fate};
@@ -514,6 +517,7 @@ impl DeliveryHandle {
 #[derive(Debug)]
 pub struct Status {
     capture: CaptureHandle,
+    snapshot: SnapshotHandle,
     deliveries: Mutex<BTreeMap<String, DeliveryHandle>>,
     started_ms: i64,
 }
@@ -527,12 +531,22 @@ impl Default for Status {
 impl Status {
     /// Nothing runs yet.
     pub fn new() -> Self {
-        Self { capture: CaptureHandle::new(), deliveries: Mutex::new(BTreeMap::new()), started_ms: now_ms() }
+        Self {
+            capture: CaptureHandle::new(),
+            snapshot: SnapshotHandle::new(),
+            deliveries: Mutex::new(BTreeMap::new()),
+            started_ms: now_ms(),
+        }
     }
 
     /// Capture's handle.
     pub fn capture(&self) -> CaptureHandle {
         self.capture.clone()
+    }
+
+    /// The handle of the copy of tables.
+    pub fn snapshot(&self) -> SnapshotHandle {
+        self.snapshot.clone()
     }
 
     /// The handle of a delivery; made when it is new.

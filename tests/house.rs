@@ -38,6 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("alert", &["config", "status", "metrics"]),
     ("capture", &["binlog", "change", "log", "failure", "selection", "config", "status", "metrics"]),
+    // It reads tables over capture's connections and hands rows to it; capture does not know it.
+    ("snapshot", &["capture", "binlog", "change", "log", "failure", "config", "status"]),
 ];
 
 /// Where an outside crate may appear, as path prefixes from the root of the project.

@@ -8,6 +8,7 @@ use crate::durable::lock;
 use crate::end::{LogEnd, PreparedRange};
 use crate::entry::{ENTRY_BYTES_MAX, ENTRY_HEADER_LEN, EntryHeader, SOURCE_POS_MAX, encode_header, kind};
 use crate::error::AppendError;
+use crate::meta::note::{NOTE_KEY_BYTES_MAX, Note};
 use crate::meta::schema::SchemaVersion;
 use crate::options::{Codec, OPAQUE_BYTES_MAX};
 use crate::queue::{Item, SealedBlock, Space};
@@ -74,6 +75,7 @@ pub struct Appender {
     pending_bytes: usize,
     schemas: Vec<SchemaVersion>,
     retired: Vec<u64>,
+    notes: Vec<Note>,
     /// Versions that the next entry needs.
     needed: Vec<u64>,
     /// Closings of the last block, kept for its allocation.
@@ -96,6 +98,7 @@ impl Appender {
             pending_bytes: 0,
             schemas: Vec::new(),
             retired: Vec::new(),
+            notes: Vec::new(),
             needed: Vec::new(),
             closings: Vec::new(),
         };
@@ -282,6 +285,23 @@ impl Appender {
         Ok(())
     }
 
+    /// Hands in a note: durable in the same batch as what was appended so far and how it was closed. Call it before the
+    /// commit that it goes with.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`] beyond [`OPAQUE_BYTES_MAX`], or a key beyond [`NOTE_KEY_BYTES_MAX`].
+    pub fn put_note(&mut self, note: Note) -> Result<(), AppendError> {
+        let bytes = note.value.as_ref().map_or(0, Vec::len);
+        if bytes > OPAQUE_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes, limit: OPAQUE_BYTES_MAX });
+        }
+        if note.key.len() > NOTE_KEY_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes: note.key.len(), limit: NOTE_KEY_BYTES_MAX });
+        }
+        self.notes.push(note);
+        Ok(())
+    }
+
     /// Says that no entry after the last one needs this version; it goes when no kept segment needs it.
     pub fn retire_schema(&mut self, id: u64) {
         self.retired.push(id);
@@ -335,6 +355,7 @@ impl Appender {
             bare: open.bare,
             schemas: std::mem::take(&mut self.schemas),
             retired: std::mem::take(&mut self.retired),
+            notes: std::mem::take(&mut self.notes),
         })));
     }
 
@@ -343,8 +364,8 @@ impl Appender {
     /// # Errors
     /// [`AppendError::Poisoned`], [`AppendError::Closed`].
     pub fn submit(&mut self) -> Result<Submit, AppendError> {
-        if self.open.is_none() && !(self.schemas.is_empty() && self.retired.is_empty()) {
-            // Versions without an entry to ride with: a block without entries carries them.
+        if self.open.is_none() && !(self.schemas.is_empty() && self.retired.is_empty() && self.notes.is_empty()) {
+            // Versions and notes without an entry to ride with: a block without entries carries them.
             self.open_block(0, crate::clock::now_us(), None);
             self.seal();
         }

@@ -83,6 +83,7 @@ pub use end::PreparedRange;
 pub use entry::{ENTRY_BYTES_MAX, Entry, EntryHeader, SOURCE_POS_MAX, kind};
 pub use error::{AppendError, CursorError, OpenError, Poisoned, ReadError, StorageError};
 pub use gap::{Damage, Gap, GapReason};
+pub use meta::note::{NOTE_KEY_BYTES_MAX, Note};
 pub use meta::schema::SchemaVersion;
 pub use options::{Codec, Lagging, OPAQUE_BYTES_MAX, Retention, StoreOptions};
 pub use read::{Block, MarkedEntry, RawBlock, Read, Reader};

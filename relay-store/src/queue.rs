@@ -11,6 +11,7 @@ use crate::block::BlockMeta;
 use crate::cursor::Request;
 use crate::durable::{Wakers, lock};
 use crate::error::AppendError;
+use crate::meta::note::Note;
 use crate::meta::schema::SchemaVersion;
 use crate::options::StoreOptions;
 
@@ -31,6 +32,8 @@ pub(crate) struct SealedBlock {
     pub schemas: Vec<SchemaVersion>,
     /// Versions that nothing after this block needs.
     pub retired: Vec<u64>,
+    /// Notes that become durable with this block.
+    pub notes: Vec<Note>,
 }
 
 /// What the writer takes in order.

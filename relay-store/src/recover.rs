@@ -30,6 +30,7 @@ use crate::meta::catalogue::{SegmentRecord, SegmentState};
 use crate::meta::cursor::CursorRecord;
 use crate::meta::db::{Batch, Db};
 use crate::meta::mark::{self, Mark, Published};
+use crate::meta::note::Note;
 use crate::options::StoreOptions;
 use crate::segment::write::{SegmentWriter, sync_dir};
 use crate::segment::{self, SegmentHeader};
@@ -80,6 +81,7 @@ pub(crate) struct Recovered {
     pub cursors: Vec<CursorRecord>,
     pub spent_epoch: u32,
     pub schemas: BTreeMap<u64, Option<u64>>,
+    pub notes: BTreeMap<Vec<u8>, Vec<u8>>,
     pub ballast: Ballast,
     pub report: OpenReport,
 }
@@ -173,6 +175,8 @@ fn go_on(
             let mut loss = Loss { site, mark: &mut mark, end: &mut end, view: &mut view, batch: &mut batch };
             let sealed = loss.name(tail, &mut report);
             lose_prepared(site, &view.gaps, sealed.first_seq, &mut end, &mut state, &mut batch)?;
+            // They may be about what was lost; without them the work that they are about begins again.
+            std::mem::take(&mut state.notes).into_keys().for_each(|key| Note { key, value: None }.put(&mut batch));
             let header = next_header(&mark, &end, &state.cursors);
             let segment = SegmentWriter::create(&site.log_dir, &header)?;
             let old = state.segments.get(&sealed.first_seq).map_or(0, |record| record.created_ms);
@@ -206,8 +210,22 @@ fn go_on(
     view.active = segment.index.clone();
     view.crossing = state.crossing;
     let view = LogView::new(site.log_dir.clone(), true, view);
-    let (cursors, spent_epoch, schemas) = (state.cursors, state.spent_epoch, state.schemas);
-    Ok(Recovered { lock, db, segment, published, mark, end, view, cursors, spent_epoch, schemas, ballast, report })
+    let MetaState { cursors, spent_epoch, schemas, notes, .. } = state;
+    Ok(Recovered {
+        lock,
+        db,
+        segment,
+        published,
+        mark,
+        end,
+        view,
+        cursors,
+        spent_epoch,
+        schemas,
+        notes,
+        ballast,
+        report,
+    })
 }
 
 pub(crate) fn next_header(mark: &Mark, end: &LogEnd, cursors: &[CursorRecord]) -> SegmentHeader {

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub checkpoint: Mutex<Option<Vec<u8>>>,
     /// Ids of the schema versions in meta.
     pub schemas: Mutex<std::collections::BTreeMap<u64, Option<u64>>>,
+    /// Notes in meta, by key.
+    pub notes: Mutex<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>,
     pub meta: MetaReader,
     /// Memory of the blocks on their way to the writer.
     pub buffers: Buffers,
@@ -47,6 +49,7 @@ impl Shared {
         cursors: CursorTable,
         end: LogEnd,
         schemas: std::collections::BTreeMap<u64, Option<u64>>,
+        notes: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
         meta: MetaReader,
     ) -> Self {
         let watch = Arc::new(Watch::default());
@@ -70,6 +73,7 @@ impl Shared {
             checkpoint: Mutex::new(end.checkpoint.clone()),
             end: Mutex::new(Some(end)),
             schemas: Mutex::new(schemas),
+            notes: Mutex::new(notes),
             meta,
         }
     }

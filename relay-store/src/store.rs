@@ -59,6 +59,7 @@ impl Store {
             cursors,
             spent_epoch,
             schemas,
+            notes,
             ballast,
             report,
         } = recover::open(dir, &options)?;
@@ -72,6 +73,7 @@ impl Store {
             CursorTable::of_records(cursors, spent_epoch),
             end.clone(),
             schemas,
+            notes,
             db.reader()?,
         ));
         let no_thread = |error| StorageError::io("start the writer's threads of", dir, error);
@@ -165,6 +167,14 @@ impl Store {
             }
         }
         Ok(versions)
+    }
+
+    /// The notes under keys that begin with `prefix`, by key. One that was handed in is here from the moment that the
+    /// writer has it, a little before it is durable.
+    pub fn notes(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let notes = lock(&self.inner.shared.notes);
+        let from = notes.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        from.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// The first transaction whose commit time reaches `us` (microseconds since the Unix epoch).

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{commit, header, open, options, read_all};
 use relay_store::{
-    AppendError, CursorError, CursorOptions, OpenError, Read, ReadOnlyLog, Seq, Store, StoreOptions, Submit,
+    AppendError, CursorError, CursorOptions, Note, OpenError, Read, ReadOnlyLog, Seq, Store, StoreOptions, Submit,
 };
 
 #[test]
@@ -403,4 +403,40 @@ fn log_without_a_published_mark_is_read_up_to_what_its_blocks_state() {
     assert!((550..600).contains(&read.len()), "{}", read.len());
     assert_eq!(read, all[..read.len()]);
     assert_eq!(log.damage(), []);
+}
+
+#[test]
+fn notes_are_as_durable_as_the_commit_they_go_with() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let context: &[u8] = b"";
+    let note = |key: &str, value: Option<&[u8]>| Note { key: key.into(), value: value.map(<[u8]>::to_vec) };
+    let large = vec![7; 10_000];
+    {
+        let store = open(dir.path());
+        let mut appender = store.appender().expect("appender");
+        appender.append(header(0), &[b"one"], &context).expect("append");
+        appender.put_note(note("a.1", Some(b"first"))).expect("note");
+        appender.put_note(note("a.2", Some(&large))).expect("note");
+        appender.put_note(note("b", Some(b"other"))).expect("note");
+        appender.commit(commit(b"cp", 7));
+        appender.flush().expect("flush");
+        assert_eq!(store.notes(b"a."), [(b"a.1".to_vec(), b"first".to_vec()), (b"a.2".to_vec(), large.clone())]);
+        // Of a transaction that never ends, and of an appender that never hands it over.
+        appender.append(header(1), &[b"two"], &context).expect("append");
+        appender.put_note(note("a.1", Some(b"never"))).expect("note");
+        let error = appender.put_note(note(&"k".repeat(600), None)).expect_err("too long");
+        assert!(matches!(error, AppendError::TooLarge { bytes: 600, .. }), "{error}");
+    }
+    let store = open(dir.path());
+    assert_eq!(store.notes(b"a.").len(), 2);
+    assert_eq!(store.notes(b"a.1"), [(b"a.1".to_vec(), b"first".to_vec())]);
+    let mut appender = store.appender().expect("appender");
+    // Without entries, a block of their own carries them.
+    appender.put_note(note("a.1", Some(b"second"))).expect("note");
+    appender.put_note(note("a.2", None)).expect("note");
+    appender.flush().expect("flush");
+    drop(appender);
+    drop(store);
+    let notes = open(dir.path()).notes(b"");
+    assert_eq!(notes, [(b"a.1".to_vec(), b"second".to_vec()), (b"b".to_vec(), b"other".to_vec())]);
 }

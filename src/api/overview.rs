@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, cursors, log};
+use crate::config::SnapshotMode;
 use crate::log::{Checkpoint, TableDefinition};
 use crate::run::Daemon;
 
@@ -31,9 +32,26 @@ pub(super) async fn status(State(daemon): State<Arc<Daemon>>) -> Json<Value> {
             "clock_offset_ms": capture.clock_offset_us() / 1000,
             "end_confirmed_seconds_ago": capture.end().map(|e| e.at.elapsed().as_secs_f64()),
         },
+        "snapshot": snapshot(&daemon),
         "log": log::facts(&daemon),
         "cursors": cursors::views(&daemon).await,
     }))
+}
+
+/// The copy of tables; null when none is asked for.
+fn snapshot(daemon: &Daemon) -> Value {
+    let settings = daemon.config().snapshot;
+    if settings.mode == SnapshotMode::Never {
+        return Value::Null;
+    }
+    let handle = daemon.status().snapshot();
+    json!({
+        "mode": settings.mode,
+        "state": handle.task().state(),
+        "since_ms": handle.task().since_ms(),
+        "problem": handle.task().problem(),
+        "progress": handle.view(),
+    })
 }
 
 /// A checkpoint in words.
@@ -104,6 +122,7 @@ pub(super) async fn reload(State(daemon): State<Arc<Daemon>>) -> Result<Json<Val
         "tuned": names(&plan.tune),
         "removed": plan.remove,
         "capture": plan.capture,
+        "snapshot": plan.snapshot,
         "retention": plan.retention,
         "alert": plan.alert,
     })))

@@ -68,7 +68,7 @@ impl WireType {
         matches!(self, WireType::TIMESTAMP | WireType::DATETIME | WireType::TIME)
     }
 
-    fn is_blob(self) -> bool {
+    pub(crate) fn is_blob(self) -> bool {
         matches!(self.0, 140 | 242 | 245 | 249..=252 | 255)
     }
 }

@@ -10,7 +10,7 @@
 //! | [`table_map`], [`column`](mod@column) | which table the rows belong to, how its columns lie in them and what is known of them |
 //! | [`rows`] | rows events to row images; cells that are cheap to pass by |
 //! | [`value`] | one value, typed and borrowed; [`decimal`] and [`time`] write theirs as the server does |
-//! | [`row_writer`] | the other way: values to row images |
+//! | [`row_writer`], [`rows_writer`] | the other way: values to row images, and those to events |
 //! | [`json`], [`float`] | the server's binary JSON to the text it prints, partial updates applied |
 //! | [`network`] | MariaDB's INET4, INET6 and UUID |
 //! | [`compressed`] | MariaDB's compressed events and columns |
@@ -28,6 +28,7 @@ pub mod network;
 pub(crate) mod reader;
 pub mod row_writer;
 pub mod rows;
+pub mod rows_writer;
 pub mod table_map;
 pub mod time;
 pub mod value;

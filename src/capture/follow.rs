@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use relay_store::{Block, Gap, GapReason, PreparedRange, Read, ReadError, Reader, Seq, Store, Submit};
 use tokio_util::sync::CancellationToken;
 
+use super::chunks::{Chunks, Request};
 use super::error::CaptureError;
 use super::recorder::{Recorder, Taken};
 use super::stream::{BinlogStream, Packet, StreamError};
@@ -48,6 +49,7 @@ pub(super) struct Follow<'a> {
     pub(super) store: &'a Store,
     pub(super) status: &'a CaptureHandle,
     pub(super) metrics: &'a CaptureMetrics,
+    pub(super) chunks: &'a Chunks,
     pub(super) shutdown: &'a CancellationToken,
 }
 
@@ -118,6 +120,12 @@ impl Follow<'_> {
                 tokio::select! {
                     biased;
                     () = self.shutdown.cancelled() => return Ok(()),
+                    () = self.chunks.called(), if recorder.is_idle() => {
+                        if !self.take_chunks(recorder).await? {
+                            return Ok(());
+                        }
+                        continue;
+                    }
                     packet = stream.next() => packet?,
                     durable = self.durable(awaited.as_ref()) => {
                         durable?;
@@ -138,6 +146,9 @@ impl Follow<'_> {
                 self.status.set_file(now_in, position);
                 file.clear();
                 file.push_str(now_in);
+            }
+            if recorder.is_idle() && !self.take_chunks(recorder).await? {
+                return Ok(());
             }
             if !more && recorder.is_idle() {
                 recorder.appender().seal();
@@ -240,6 +251,40 @@ impl Follow<'_> {
             if !self.submit(recorder).await? {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    /// Between transactions: does what readers of tables ask for, and appends the chunks whose place is here. False at
+    /// shutdown.
+    async fn take_chunks(&self, recorder: &mut Recorder) -> Result<bool, CaptureError> {
+        if !(self.chunks.is_called() || recorder.has_waiting_chunk()) || !recorder.takes_chunks() {
+            return Ok(true);
+        }
+        for request in self.chunks.take() {
+            if let Some(Request::Mark { mark, note, reply }) = recorder.answer(request) {
+                recorder.log_mark(&mark, note, now_us())?;
+                recorder.appender().seal();
+                if !self.submit(recorder).await? {
+                    return Ok(false);
+                }
+                // Who does not wait for it any more finds it in the log.
+                let _told = reply.send(());
+            }
+        }
+        while let Some(mut chunk) = recorder.due_chunk(now_us()) {
+            recorder.begin_chunk(&mut chunk)?;
+            while recorder.append_rows(&mut chunk)? {
+                if recorder.unsubmitted() >= SUBMIT_BYTES && !self.submit(recorder).await? {
+                    return Ok(false);
+                }
+            }
+            recorder.end_chunk(&chunk)?;
+            recorder.appender().seal();
+            if !self.submit(recorder).await? {
+                return Ok(false);
+            }
+            recorder.tell(chunk);
         }
         Ok(true)
     }

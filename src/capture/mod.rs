@@ -10,6 +10,7 @@
 //! | `recorder.rs` | what happens to one event: verified, placed, grouped, selected, appended |
 //! | [`group`] | where a transaction begins and ends; what happens to a cut one |
 //! | `continuity.rs` | whether each event starts where the previous one ended |
+//! | [`chunks`], [`window`] | where rows that are read from tables enter the log, and which of them the stream has newer |
 //! | [`schema_history`] | which definition of a table was in force where |
 //! | [`unpack`] | compressed transactions and events |
 //! | [`position`] | where the stream resumes, and why it cannot |
@@ -17,6 +18,7 @@
 //! | [`stream`] | the connection: login, TLS, packets, the dump |
 
 pub mod captured;
+pub mod chunks;
 mod continuity;
 pub mod error;
 mod executed;
@@ -37,6 +39,7 @@ pub mod statement;
 pub mod stream;
 mod transaction;
 pub mod unpack;
+pub mod window;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +57,7 @@ use crate::log::{Checkpoint, kind};
 use crate::metrics::CaptureMetrics;
 use crate::status::{CaptureHandle, Server, State, now_us};
 use captured::Captured;
+use chunks::Chunks;
 use facts::ServerFacts;
 use follow::Follow;
 use reach::Reached;
@@ -71,6 +75,8 @@ pub struct CaptureContext {
     pub status: CaptureHandle,
     /// What it counts.
     pub metrics: CaptureMetrics,
+    /// Where those who read tables hand over what they read.
+    pub chunks: Chunks,
     /// Ends it in order.
     pub shutdown: CancellationToken,
 }
@@ -100,8 +106,8 @@ impl CaptureContext {
             opened = self.open(search) => opened,
         };
         let (mut stream, mut recorder, options) = opened?;
-        let Self { store, status, metrics, shutdown, .. } = self;
-        let follow = Follow { store, status, metrics, shutdown };
+        let Self { store, status, metrics, chunks, shutdown, .. } = self;
+        let follow = Follow { store, status, metrics, chunks, shutdown };
         if !follow.begin(&mut stream, &mut recorder).await? {
             return Ok(());
         }

@@ -7,6 +7,7 @@
 //! | look in | for |
 //! |---|---|
 //! | here | one event's way, from its bytes to the end of its group |
+//! | `chunks.rs` | rows of tables that are copied |
 //! | `begin.rs` | where a new log begins, and how far its checkpoint may follow until then |
 //! | `control.rs` | events outside of transactions: heads of files, rotations, heartbeats |
 //! | `rows.rs` | table maps and rows |
@@ -14,6 +15,7 @@
 //! | `prepared.rs` | the commit of prepared XA rows |
 
 mod begin;
+mod chunks;
 mod control;
 mod prepared;
 mod rows;
@@ -34,6 +36,7 @@ use super::signal;
 use super::stream::DumpFrom;
 use super::transaction::{Received, Transaction};
 use super::unpack::{PayloadReader, inflate_mariadb};
+use super::window::Windows;
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription};
 use crate::binlog::gtid::{GtidParseError, GtidSet, MariadbPosition};
 use crate::log::{Checkpoint, flag, kind};
@@ -120,6 +123,8 @@ pub(super) struct Recorder {
     versions: Vec<SchemaVersion>,
     retired: Vec<u64>,
     transaction: Transaction,
+    /// Chunks of tables that are being copied.
+    windows: Windows,
     inflated: Vec<u8>,
     unsubmitted: usize,
     ended: Ended,
@@ -178,6 +183,7 @@ impl Recorder {
             versions: Vec::new(),
             retired: Vec::new(),
             transaction: Transaction::default(),
+            windows: Windows::default(),
             inflated: Vec::new(),
             unsubmitted: 0,
             ended: Ended::default(),
@@ -440,6 +446,7 @@ impl Recorder {
         let time_us = self.commit_time(&event.header, received.received_us);
         if self.is_before_start(time_us) {
             self.appender.abandon();
+            self.windows.discard();
             self.commit(time_us, None);
             return Ok(Taken::Done);
         }
@@ -456,6 +463,7 @@ impl Recorder {
             }
             Close::Rollback => {
                 self.appender.abandon();
+                self.windows.discard();
                 self.commit(time_us, None);
             }
             Close::AlterPhase => self.commit(time_us, None),
@@ -494,6 +502,7 @@ impl Recorder {
             None => self.ended.unselected += 1,
         }
         self.executed.add(&self.transaction.id);
+        self.windows.commit((self.place.file(), self.place.position()));
         self.floor = None;
         let checkpoint = self.checkpoint();
         self.scene.set_executed(&checkpoint.gtids);
@@ -511,6 +520,7 @@ impl Recorder {
 
     fn end_transaction(&mut self) {
         self.transaction.clear();
+        self.windows.discard();
         self.scene.end_transaction();
         self.pass_reading();
     }

@@ -38,9 +38,9 @@ impl<'a> MapHead<'a> {
     }
 }
 
-impl MapHead<'_> {
+impl<'a> MapHead<'a> {
     /// Both names; they are UTF-8 in the binlog.
-    pub(super) fn names(&self) -> (Cow<'_, str>, Cow<'_, str>) {
+    pub(super) fn names(&self) -> (Cow<'a, str>, Cow<'a, str>) {
         (String::from_utf8_lossy(self.database), String::from_utf8_lossy(self.table))
     }
 }
@@ -172,6 +172,16 @@ impl Scene {
     /// Whether rows of this table id are kept; none when no map was seen for it.
     pub(super) fn is_selected(&self, table_id: u64) -> Option<bool> {
         self.maps.get(&table_id).map(|map| map.selected)
+    }
+
+    /// Schema and table that a table id stands for.
+    pub(super) fn names(&self, table_id: u64, short_id: bool) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+        Some(MapHead::read(&self.maps.get(&table_id)?.body, short_id).ok()?.names())
+    }
+
+    /// The body of the last table map of this id.
+    pub(super) fn body(&self, table_id: u64) -> Option<&[u8]> {
+        self.maps.get(&table_id).map(|map| map.body.as_slice())
     }
 
     /// The table that a table id stands for, as `database.table`.

@@ -152,6 +152,16 @@ impl SchemaHistory {
         self.current.get(&self.name(database, table)).map(|definition| definition.id)
     }
 
+    /// The definition in force, trusted or not.
+    pub fn definition(&self, database: &str, table: &str) -> Option<&TableDefinition> {
+        self.current.get(&self.name(database, table))
+    }
+
+    /// A table's name in the form in which names compare.
+    pub fn folded(&self, database: &str, table: &str) -> ObjectName {
+        self.name(database, table)
+    }
+
     /// Takes a definition read from the server. `ahead` says why it may not hold where the stream is, when it may not.
     pub fn adopt(&mut self, mut definition: TableDefinition, ahead: Option<String>) {
         let name = self.name(&definition.database, &definition.table);

@@ -10,6 +10,7 @@ mod dump;
 mod error;
 mod packet;
 mod reply;
+mod select;
 mod tls;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use connection::{ConnectOptions, Connection};
 pub use dump::{DumpFrom, DumpOptions};
 pub use error::{Refusal, ServerError, StreamError, TlsError};
 pub use reply::{Row, RowSet};
+pub use select::{BinaryRow, Field, Selected};
 
 use dump::FILE_START;
 use packet::{Message, Packets};

@@ -8,6 +8,7 @@ use relay_store::{Appender, Block, Read, Seq, Store, StoreOptions};
 use script::{Script, ScriptedStream, UUID_TEXT, file_name};
 use tokio_util::sync::CancellationToken;
 
+use super::chunks::Chunks;
 use super::error::{CaptureError, EventError};
 use super::executed::Executed;
 use super::follow::Follow;
@@ -104,6 +105,7 @@ impl Relay {
             store: &self.store,
             status: &status.capture(),
             metrics: &Metrics::new("source", "test").capture(),
+            chunks: &Chunks::default(),
             shutdown: &CancellationToken::new(),
         };
         follow.run(stream, &mut recorder).await.expect_err("a script ends by breaking")

@@ -298,6 +298,7 @@ impl<'r> Reading<'r> {
                     .map_err(|_| BlockError::Event { seq, source: DecodeError::NotUtf8 { what: "note of a gap" } })?;
                 visit(Change::Gap(GapNote { seq, text }))
             }
+            log::kind::SNAPSHOT_ROWS if shown => self.snapshot_rows(entry, visit),
             log::kind::GAP_NOTE | log::kind::SELECTION | log::kind::WATERMARK => Ok(()),
             relay_store::kind::ABANDONED => {
                 self.tx.end();
@@ -326,7 +327,7 @@ impl<'r> Reading<'r> {
         match event.header.event_type {
             kind if kind.is_rows() => {
                 if shown {
-                    return self.rows(entry, &event, visit);
+                    return self.rows(entry, &event, false, visit);
                 }
             }
             EventType::TABLE_MAP => self.table_map(&event, schema).map_err(wrong)?,
@@ -394,10 +395,23 @@ impl<'r> Reading<'r> {
         Ok(())
     }
 
+    /// Rows that were read from their table.
+    fn snapshot_rows<E: From<BlockError>>(
+        &mut self,
+        entry: &Entry<'_>,
+        visit: &mut dyn FnMut(Change<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let wrong = |source| BlockError::Event { seq: entry.seq, source };
+        let event = self.event(entry.header.flags, entry.body).map_err(wrong)?;
+        self.tx.snapshot(entry);
+        self.rows(entry, &event, true, visit)
+    }
+
     fn rows<E: From<BlockError>>(
         &self,
         entry: &Entry<'_>,
         event: &Event<'_>,
+        snapshot: bool,
         visit: &mut dyn FnMut(Change<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let seq = entry.seq;
@@ -430,7 +444,7 @@ impl<'r> Reading<'r> {
             RowsKind::Delete => Op::Delete,
         };
         let place = place(entry, &event.header);
-        visit(Change::Rows(RowsChange { seq, op, plan, tx: &self.tx.info, place, snapshot: false, event: event_rows }))
+        visit(Change::Rows(RowsChange { seq, op, plan, tx: &self.tx.info, place, snapshot, event: event_rows }))
     }
 
     fn query<E: From<BlockError>>(

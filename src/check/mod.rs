@@ -10,6 +10,7 @@ mod row_size;
 mod running;
 mod same_name;
 pub mod server;
+mod snapshot;
 mod source;
 mod state;
 mod table;
@@ -73,6 +74,7 @@ async fn of_both_sides(config: &Config, log: LogState<'_>, cursors: &Cursors) ->
     let mut items = asked.items;
     if let Some(found) = &asked.found {
         items.extend(objects::items(config, found));
+        items.extend(snapshot::items(config, found));
     }
     let tables = asked.found.as_ref().map_or(&[][..], |found| &found.tables);
     items.extend(kafka::items(config, tables, cursors).await);

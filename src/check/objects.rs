@@ -285,7 +285,7 @@ mod tests {
         );
         let config = Config::parse(&text, Path::new("t"), &|_| None).expect("valid");
         let tables = vec![table("orders"), table("Orders"), table("items")];
-        let items = items(&config, &Found { version: "9.7.0".into(), zone, tables });
+        let items = items(&config, &Found { version: "9.7.0".into(), zone, has_gtids: true, tables });
         assert!(items.iter().all(|item| item.subject == "d"), "{items:?}");
         let wrong = || items.iter().filter(|item| item.level != Level::Pass);
         let found = wrong().map(|item| format!("{}; ", item.finding)).collect();

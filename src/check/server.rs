@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{Item, binlog, source, table};
-use crate::capture::facts::TableFacts;
+use crate::capture::facts::{ServerGtids, TableFacts};
 use crate::capture::source::{ResumeError, Session};
 use crate::capture::stream::{ConnectOptions, StreamError};
 use crate::config::{Source, parse_zone};
@@ -37,6 +37,8 @@ pub struct Found {
     pub version: String,
     /// Zone in which TIMESTAMP columns are shown, as far as it is certain.
     pub zone: TimeZone,
+    /// Whether it tells what is executed: GTIDs of either dialect.
+    pub has_gtids: bool,
     /// The selected tables.
     pub tables: Vec<TableFacts>,
 }
@@ -122,7 +124,8 @@ async fn ask_one(
         _ => None,
     };
     let zone = parse_zone(&config.timestamp_zone).unwrap_or_else(|| facts.time_zone().0);
-    Ok(Answer { items, found: Found { version: facts.version.clone(), zone, tables }, refused })
+    let has_gtids = facts.gtids != ServerGtids::Off;
+    Ok(Answer { items, found: Found { version: facts.version.clone(), zone, has_gtids, tables }, refused })
 }
 
 async fn tables(session: &mut Session, config: &Source) -> Result<Vec<TableFacts>, StreamError> {

@@ -8,6 +8,7 @@ mod checkpoint;
 mod context;
 pub mod resolve;
 mod schema;
+mod snapshot;
 pub mod tally;
 mod versioned;
 pub mod walk;
@@ -15,6 +16,7 @@ pub mod walk;
 pub use checkpoint::{Checkpoint, SourcePosition};
 pub use context::{Context, ContextError, ContextWriter};
 pub use schema::{ColumnDefinition, KeyDefinition, TableDefinition, TrackedDefinition};
+pub use snapshot::{ChunkMark, CopyState, SnapshotMark, TableProgress};
 
 use thiserror::Error;
 
@@ -24,9 +26,9 @@ pub mod kind {
     pub const EVENT: u8 = 1;
     /// A table definition read from information_schema or supplied by an operator ([`super::TableDefinition`]).
     pub const SCHEMA: u8 = 2;
-    /// Rows of a snapshot chunk.
+    /// Rows of a snapshot chunk: a WRITE_ROWS event made of them, under a table map in front of it.
     pub const SNAPSHOT_ROWS: u8 = 3;
-    /// A low or high watermark of a snapshot chunk.
+    /// What follows of a copy of a table, or that it begins anew ([`super::SnapshotMark`]).
     pub const WATERMARK: u8 = 4;
     /// The selection of tables at capture changed; the body is its text form.
     pub const SELECTION: u8 = 5;

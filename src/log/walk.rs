@@ -184,7 +184,7 @@ impl<'a> Scene<'a> {
 
     fn view(&mut self, entry: Entry<'a>, visible: bool) -> View<'_> {
         let mut view = View { entry, visible, file: self.file, event: None, problem: None, table: None, rows: None };
-        if entry.header.kind != kind::EVENT {
+        if !matches!(entry.header.kind, kind::EVENT | kind::SNAPSHOT_ROWS) {
             return view;
         }
         let event = match self.event(entry.header.flags, entry.body) {

@@ -15,6 +15,7 @@ use super::deliveries::Deliveries;
 use super::gauges::Memory;
 use super::reload::{Plan, RestartNeeded, plan};
 use super::{metrics_of, store_retention};
+use crate::capture::chunks::Chunks;
 use crate::change::schema::TableName;
 use crate::check::{self, Report};
 use crate::config::{Config, ConfigError, check_name};
@@ -37,6 +38,8 @@ pub struct Daemon {
     status: Arc<Status>,
     metrics: Arc<Metrics>,
     capture: Control,
+    chunks: Chunks,
+    snapshot: Control,
     deliveries: Deliveries,
     memory: Memory,
     /// Held while the set of tasks changes: reloads and acts on cursors go one at a time.
@@ -130,6 +133,8 @@ impl Daemon {
             status,
             metrics,
             capture: Control::new(false),
+            chunks: Chunks::default(),
+            snapshot: Control::new(false),
             deliveries,
             memory,
             acting: tokio::sync::Mutex::new(()),
@@ -166,6 +171,16 @@ impl Daemon {
         &self.capture
     }
 
+    /// Where readers of tables and capture meet.
+    pub fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    /// The hand on the copy of tables.
+    pub fn snapshot_control(&self) -> &Control {
+        &self.snapshot
+    }
+
     /// Starts every delivery of the config. `stop` ends what outlives the single delivery.
     pub async fn start_deliveries(&self, stop: &CancellationToken) {
         let _acting = self.acting.lock().await;
@@ -195,6 +210,9 @@ impl Daemon {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         if plan.capture {
             self.capture.restart();
+        }
+        if plan.snapshot {
+            self.snapshot.restart();
         }
         for name in &plan.remove {
             self.deliveries.stop(name).await;

@@ -20,6 +20,8 @@ pub struct Plan {
     pub add: Vec<Delivery>,
     /// Whether capture begins a new life with other settings.
     pub capture: bool,
+    /// Whether the copy of tables begins a new life with other settings.
+    pub snapshot: bool,
     /// Whether the log's retention differs.
     pub retention: bool,
     /// Whether the alerts that are not a delivery's own differ.
@@ -43,6 +45,7 @@ impl fmt::Display for Plan {
             ("tuned", names(&self.tune)),
             ("removed", self.remove.join(", ")),
             ("capture", if self.capture { "settings".to_owned() } else { String::new() }),
+            ("snapshot", if self.snapshot { "settings".to_owned() } else { String::new() }),
             ("alert", if self.alert { "settings".to_owned() } else { String::new() }),
             ("log", if self.retention { "retention".to_owned() } else { String::new() }),
         ];
@@ -92,6 +95,7 @@ pub fn plan(old: &Config, new: &Config) -> Result<Plan, RestartNeeded> {
     let find = |list: &[Delivery], name: &str| list.iter().find(|d| d.name == name).cloned();
     let mut plan = Plan {
         capture: old.source != new.source,
+        snapshot: old.snapshot != new.snapshot || old.source != new.source,
         retention: old.log.retention != new.log.retention,
         alert: old.alert != new.alert,
         ..Plan::default()

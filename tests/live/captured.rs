@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay::binlog::event::EventType;
+use relay::capture::chunks::Chunks;
 use relay::capture::{CaptureContext, CaptureError, run};
 use relay::config::Config;
 use relay::log::{Context, TableDefinition, kind, split_event};
@@ -105,6 +106,7 @@ impl Captured {
             store: self.store.clone(),
             status: status.capture(),
             metrics: Metrics::new("source", "test").capture(),
+            chunks: Chunks::default(),
             shutdown: shutdown.clone(),
         };
         let ready = status.capture();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay::capture::chunks::Chunks;
 use relay::capture::position::PositionError;
 use relay::capture::{CaptureContext, CaptureError, run};
 use relay::config::Config;
@@ -34,6 +35,7 @@ fn capture(store: &Store, ports: &[u16], done: impl Fn(&str) -> bool) -> Result<
         store: store.clone(),
         status: status.capture(),
         metrics: Metrics::new("source", "test").capture(),
+        chunks: Chunks::default(),
         shutdown: shutdown.clone(),
     };
     std::thread::scope(|scope| {

@@ -37,6 +37,7 @@ mod registry;
 mod reload;
 mod secured;
 mod servers;
+mod snapshot;
 mod source;
 mod throttle;
 mod trimmed;

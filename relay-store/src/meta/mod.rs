@@ -9,6 +9,7 @@
 //! | `p` | `catalogue.rs` | prepared ranges |
 //! | `u` | `cursor.rs` | cursors |
 //! | `v` | `schema.rs` | schema versions |
+//! | `n` | `note.rs` | notes of the caller |
 //!
 //! Every value is in chunks with a checksum over the whole (`db.rs`); everything but schema versions is held in memory
 //! too, so that sled is read once, at open.
@@ -18,6 +19,7 @@ pub(crate) mod cursor;
 pub(crate) mod db;
 pub(crate) mod engine;
 pub(crate) mod mark;
+pub(crate) mod note;
 pub(crate) mod schema;
 
 /// Prefix byte of each kind of key.
@@ -29,6 +31,7 @@ pub(crate) mod prefix {
     pub const PREPARED: u8 = b'p';
     pub const CURSOR: u8 = b'u';
     pub const SCHEMA: u8 = b'v';
+    pub const NOTE: u8 = b'n';
 }
 
 /// A key of a kind whose name is a number: big-endian, so that keys sort as numbers do.

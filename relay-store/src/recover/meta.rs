@@ -10,6 +10,7 @@ use crate::meta::catalogue::{self, RangeRecord, SegmentRecord};
 use crate::meta::cursor::CursorRecord;
 use crate::meta::db::{self, Contents, Db};
 use crate::meta::mark::{self, Mark};
+use crate::meta::note;
 use crate::meta::schema::SchemaRecord;
 use crate::meta::{key_number, prefix};
 use crate::segment::read::SegmentFile;
@@ -29,6 +30,7 @@ pub(crate) struct MetaState {
     /// Largest epoch of a deleted cursor.
     pub spent_epoch: u32,
     pub schemas: BTreeMap<u64, Option<u64>>,
+    pub notes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MetaState {
@@ -60,6 +62,7 @@ impl MetaState {
                 Some(prefix::SCHEMA) => {
                     state.schemas.insert(number()?, SchemaRecord::decode(&value)?.retired_at);
                 }
+                Some(prefix::NOTE) => drop(state.notes.insert(note::key(&key), value)),
                 _ => return Err(StorageError::damaged("meta", format!("unknown key {}", key.escape_ascii()))),
             }
         }

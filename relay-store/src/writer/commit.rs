@@ -157,6 +157,14 @@ impl Writer {
                 lock(&self.shared.schemas).insert(id, Some(last_seq));
             }
         }
+        for note in &block.notes {
+            note.put(batch);
+            let mut notes = lock(&self.shared.notes);
+            match &note.value {
+                Some(value) => drop(notes.insert(note.key.clone(), value.clone())),
+                None => drop(notes.remove(&note.key)),
+            }
+        }
         self.end.apply(last_seq, &BlockMeta { closed: Vec::new(), ..block.meta.clone() });
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::super::column::WireType;
+use super::super::decimal::write_digits;
 use super::DEPTH_MAX;
 use super::document::Document;
 
@@ -30,7 +32,20 @@ impl Document {
     /// # Errors
     /// What is wrong with the text, and where.
     pub fn parse(text: &str) -> Result<Document, JsonTextError> {
-        let mut parser = Parser { text, at: 0 };
+        Self::parse_as(text, false)
+    }
+
+    /// Reads text that a server printed, to a document that prints the same text: a number that no double prints so is
+    /// a decimal. What prints as a string (a date, bytes) is one.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn parse_printed(text: &str) -> Result<Document, JsonTextError> {
+        Self::parse_as(text, true)
+    }
+
+    fn parse_as(text: &str, printed: bool) -> Result<Document, JsonTextError> {
+        let mut parser = Parser { text, at: 0, printed };
         let document = parser.value(0)?;
         parser.space();
         if parser.at < text.len() { Err(parser.fail("expected the end of the document")) } else { Ok(document) }
@@ -40,6 +55,8 @@ impl Document {
 struct Parser<'t> {
     text: &'t str,
     at: usize,
+    /// A server printed the text: numbers are to print the same again.
+    printed: bool,
 }
 
 impl Parser<'_> {
@@ -239,10 +256,28 @@ impl Parser<'_> {
             }
         }
         match text.parse::<f64>() {
+            Ok(v) if self.printed && !prints_as(v, text) => Ok(decimal(text).unwrap_or(Document::Double(v))),
             Ok(v) if v.is_finite() => Ok(Document::Double(v)),
             _ => Err(JsonTextError { offset: start, reason: "a number beyond every double" }),
         }
     }
+}
+
+/// Whether a double in a document prints as this text.
+fn prints_as(value: f64, text: &str) -> bool {
+    let mut out = Vec::new();
+    value.is_finite() && Document::Double(value).write_text(&mut out).is_ok() && out == text.as_bytes()
+}
+
+/// A decimal of exactly these digits: precision, scale, then the digits as a column holds them.
+fn decimal(text: &str) -> Option<Document> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let scale = u8::try_from(digits.split_once('.').map_or(0, |(_, fraction)| fraction.len())).ok()?;
+    let count = u8::try_from(digits.bytes().filter(u8::is_ascii_digit).count()).ok()?;
+    let precision = count.max(1);
+    let mut bytes = vec![precision, scale];
+    write_digits(text.as_bytes(), precision, scale, &mut bytes).ok()?;
+    Some(Document::Opaque { wire: WireType::NEWDECIMAL.0, bytes })
 }
 
 #[cfg(test)]
@@ -265,6 +300,23 @@ mod tests {
             (r#""\u00e9\ud83d\ude00\/\n\u0001""#, "\"é😀/\\n\\u0001\""),
         ] {
             assert_eq!(printed(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_that_a_server_printed_prints_the_same_again() {
+        for text in [
+            "[12.3400, -0.50, 1.5, 1.0, 1e20, 1.7976931348623157e308, 0.1]",
+            "[18446744073709551616, -9223372036854775809, 123456789012345678901234567890.123456789]",
+            "{\"a\": 0.30000000000000000, \"b\": [0, -1, 18446744073709551615]}",
+            "[\"2026-01-31\", \"12:00:00.000000\", \"base64:type15:AQI=\", null, true]",
+        ] {
+            let mut out = Vec::new();
+            let document = Document::parse_printed(text).expect("JSON");
+            document.write_binary(&mut out).expect("a binary form");
+            let mut back = Vec::new();
+            super::super::text::write_text(&out, &mut back).expect("its text");
+            assert_eq!(String::from_utf8(back).expect("UTF-8"), text);
         }
     }
 

@@ -77,7 +77,8 @@ impl Recorder {
             EventType::TABLE_MAP => {
                 let (raw, schema) = crate::log::split_event(entry.header.flags, entry.body)
                     .map_err(|_| crate::binlog::DecodeError::Short { what: "table map entry", needed: 8, left: 0 })?;
-                let body = raw.get(EventHeader::LEN..).unwrap_or_default();
+                let event = self.logged_event(entry, raw)?;
+                let body = event.body;
                 let head = MapHead::read(body, false)?;
                 self.transaction.take_index();
                 self.scene.learn(head.table_id, body, true, schema);
@@ -91,6 +92,9 @@ impl Recorder {
             kind if kind.is_rows() => {
                 self.transaction.take_index();
                 self.keep(entry.body, received)?;
+                if !self.windows.is_empty() {
+                    self.note_copied_keys(entry)?;
+                }
                 if entry.body.get(EventHeader::LEN + 6).is_some_and(|flags| flags & STATEMENT_END != 0) {
                     self.scene.end_statement();
                 }
@@ -98,6 +102,19 @@ impl Recorder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An event of the log as it was received.
+    fn logged_event<'e>(&self, entry: &Entry<'_>, raw: &'e [u8]) -> Result<Event<'e>, EventError> {
+        let bare = entry.header.flags & flag::NO_CHECKSUM != 0;
+        Ok(Event::parse(raw, if bare { Checksum::None } else { Checksum::Crc32 })?)
+    }
+
+    /// Notes the keys of rows that were prepared: they change with the commit at hand.
+    fn note_copied_keys(&mut self, entry: &Entry<'_>) -> Result<(), EventError> {
+        let event = self.logged_event(entry, entry.body)?;
+        self.note_keys(&event, crate::capture::scene::table_id(event.body, false)?);
+        Ok(())
     }
 
     /// Ends the commit of prepared rows with the event that asked for it.

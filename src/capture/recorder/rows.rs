@@ -78,6 +78,9 @@ impl Recorder {
                 }
                 append(&mut self.appender, &self.scene, &mut self.unsubmitted, kind::EVENT, received, &[event.raw])?;
                 self.transaction.rows_logged += 1;
+                if !self.windows.is_empty() {
+                    self.note_keys(event, table_id);
+                }
             }
             Some(false) => {}
             None if table_id == NO_TABLE => {}

@@ -19,6 +19,7 @@ impl Recorder {
             return Ok(());
         }
         let concerns = self.apply_statement(event)?;
+        self.note_statement(&concerns);
         self.scene.forget_tables();
         let renamed = self.history.take_renamed();
         let made_versions = self.collect_versions();

@@ -15,7 +15,7 @@ use super::tls::{connector, encrypt};
 use crate::config::{Secret, Source, Tls, TlsMode};
 
 /// How long a message of the login may be on its way, and one of ours to the server.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server may think about a statement. information_schema of 100,000 tables takes minutes on 5.6.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -83,7 +83,7 @@ struct Greeting {
 
 /// A logged-in connection.
 pub struct Connection {
-    packets: Packets,
+    pub(super) packets: Packets,
     address: String,
     version: String,
     connection_id: u32,
@@ -216,7 +216,7 @@ impl Connection {
         }
     }
 
-    async fn reply(&mut self) -> Result<&[u8], StreamError> {
+    pub(super) async fn reply(&mut self) -> Result<&[u8], StreamError> {
         let message = self.packets.receive(STATEMENT_PATIENCE).await?;
         Ok(self.packets.bytes(&message))
     }
@@ -248,7 +248,7 @@ pub(super) fn is_eof(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0xFE) && bytes.len() < 9
 }
 
-fn shorten(sql: &str) -> String {
+pub(super) fn shorten(sql: &str) -> String {
     let text: String = sql.chars().take(120).collect();
     if text.len() < sql.len() { text + "..." } else { text }
 }

@@ -41,6 +41,7 @@ impl Relay {
             store: &self.store,
             status: &status.capture(),
             metrics: &Metrics::new("source", "test").capture(),
+            chunks: &Chunks::default(),
             shutdown: &CancellationToken::new(),
         };
         assert!(follow.begin(&mut stream, &mut recorder).await.expect("a sound stream"));
@@ -113,6 +114,7 @@ async fn a_log_that_lost_its_checkpoint_never_jumps_to_the_sources_end() {
             store: relay.store.clone(),
             status: Status::new().capture(),
             metrics: Metrics::new("source", "test").capture(),
+            chunks: Chunks::default(),
             shutdown: CancellationToken::new(),
         })
     };
@@ -248,7 +250,9 @@ async fn a_stream_that_never_pauses_shows_how_far_it_has_come() {
     let mut recorder = relay.recorder(appender, relay.first.clone());
     let (status, metrics) = (Status::new(), Metrics::new("source", "test"));
     let (capture, counters, shutdown) = (status.capture(), metrics.capture(), CancellationToken::new());
-    let follow = Follow { store: &relay.store, status: &capture, metrics: &counters, shutdown: &shutdown };
+    let chunks = Chunks::default();
+    let follow =
+        Follow { store: &relay.store, status: &capture, metrics: &counters, chunks: &chunks, shutdown: &shutdown };
     let mut stream = script.serve_without(|_| false, usize::MAX);
     follow.run(&mut stream, &mut recorder).await.expect_err("a script ends by breaking");
     let end = capture.end().expect("no heartbeat came, and yet it is known");

@@ -132,6 +132,16 @@ impl Transaction {
         }
     }
 
+    /// Rows that were read from their table stand between two transactions of the source, and belong to none.
+    pub(super) fn snapshot(&mut self, entry: &Entry<'_>) {
+        self.info = TxInfo {
+            file: Arc::clone(&self.file),
+            server_version: Arc::clone(&self.server_version),
+            start: entry.header.source_pos,
+            ..TxInfo::default()
+        };
+    }
+
     /// Its beginning is passed; false when it was before.
     pub(super) fn begin(&mut self) -> bool {
         !std::mem::replace(&mut self.begun, true)
