@@ -27,23 +27,6 @@ fn pt_osc(program: &PathBuf, database: &Database, schema: &str) -> Command {
     command
 }
 
-fn gh_ost(program: &PathBuf, database: &Database, schema: &str) -> Command {
-    let mut command = Command::new(program);
-    command.args(["--host=127.0.0.1", "--user=root", "--allow-on-master", "--execute", "--ok-to-drop-table"]);
-    command.args([
-        "--initially-drop-ghost-table",
-        "--skip-metadata-lock-check",
-        "--chunk-size=500",
-        "--table=orders",
-        "--alter",
-        ALTER,
-    ]);
-    command.args([format!("--port={}", database.port), format!("--database={schema}")]);
-    let socket = std::env::temp_dir().join(format!("{schema}.sock"));
-    command.arg(format!("--serve-socket-file={}", socket.display()));
-    command
-}
-
 const ALTER: &str = "ADD COLUMN note VARCHAR(20) NOT NULL DEFAULT 'later', DROP COLUMN old, ADD KEY by_a (a)";
 
 /// Writes to the table until it is told to stop; both shapes take these statements.
@@ -167,44 +150,4 @@ fn pt_online_schema_change_is_one_alter_on_servers_that_name_no_columns() {
     for database in [servers.mysql56(), servers.mariadb()] {
         changes_by_a_tool(&database, "{schema}.orders", |schema| pt_osc(&program, &database, schema));
     }
-}
-
-#[test]
-fn gh_ost_is_one_alter() {
-    let database = shared(&["mysql97"]).mysql97();
-    match tool("gh-ost") {
-        Some(program) => changes_by_a_tool(&database, "{schema}.*", |schema| gh_ost(&program, &database, schema)),
-        None => {
-            println!("gh-ost cannot be had on this machine: its recorded statements stand in for it");
-            changes_by_a_tool(&database, "{schema}.*", |schema| recorded(&database, schema));
-        }
-    }
-}
-
-/// What gh-ost 1.1.8 sends, through the client: all of its statements but the copying of single events.
-fn recorded(database: &Database, schema: &str) -> Command {
-    let statements = format!(
-        "create /* gh-ost */ table `{schema}`.`_orders_ghc` (id bigint unsigned auto_increment, \
-         last_update timestamp not null DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, hint varchar(64), \
-         value varchar(4096) not null, primary key(id), unique key hint_uidx(hint)) auto_increment=256;\
-         create /* gh-ost */ table `{schema}`.`_orders_gho` like `{schema}`.`orders`;\
-         alter /* gh-ost */ table `{schema}`.`_orders_gho` {ALTER};\
-         insert /* gh-ost */ into `{schema}`.`_orders_ghc` (id, hint, value) values (NULLIF(1, 0), 'state', 'x');\
-         lock /* gh-ost */ tables `{schema}`.`orders` write, `{schema}`.`_orders_gho` write;\
-         insert /* gh-ost */ ignore into `{schema}`.`_orders_gho` (id, a) select id, a from `{schema}`.`orders`;\
-         rename /* gh-ost */ table `{schema}`.`orders` to `{schema}`.`_orders_del`, `{schema}`.`_orders_gho` to `{schema}`.`orders`;\
-         unlock tables;\
-         drop /* gh-ost */ table if exists `{schema}`.`_orders_ghc`;\
-         drop /* gh-ost */ table if exists `{schema}`.`_orders_del`"
-    );
-    let mut command = Command::new("mariadb");
-    command.args([
-        "--no-defaults",
-        "--protocol=tcp",
-        "--host=127.0.0.1",
-        "--user=root",
-        "--default-character-set=utf8mb4",
-    ]);
-    command.arg(format!("--port={}", database.port)).args(["-e", &statements]);
-    command
 }
