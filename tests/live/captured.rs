@@ -13,7 +13,7 @@ use relay::log::{Context, TableDefinition, kind, split_event};
 use relay::metrics::Metrics;
 use relay::status::Status;
 use relay_store::{Read, Seq, Store, StoreOptions};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::servers::Database;
 use crate::support::wait_until;
@@ -30,7 +30,8 @@ pub struct Captured {
 
 /// Capture at work, in a runtime of its own.
 pub struct Life {
-    shutdown: CancellationToken,
+    /// Ends it when it is dropped, by a test that fails too.
+    shutdown: DropGuard,
     pub thread: std::thread::JoinHandle<Result<(), CaptureError>>,
     /// Why it ended, for the message of a failed test.
     pub ended: Arc<Mutex<Option<String>>>,
@@ -38,7 +39,7 @@ pub struct Life {
 
 impl Life {
     pub fn stop(self) -> Result<(), CaptureError> {
-        self.shutdown.cancel();
+        drop(self.shutdown);
         self.thread.join().expect("capture does not panic")
     }
 }
@@ -122,7 +123,7 @@ impl Captured {
             assert!(!thread.is_finished() || ready.state() == relay::status::State::Running, "capture ended early");
             (ready.state() == relay::status::State::Running).then_some(())
         });
-        Life { shutdown, thread, ended }
+        Life { shutdown: shutdown.drop_guard(), thread, ended }
     }
 
     /// Visible entries in order, each block with its context read.

@@ -43,11 +43,13 @@ fn capture(store: &Store, ports: &[u16], done: impl Fn(&str) -> bool) -> Result<
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(run(context))
         });
+        // Capture ends also when the test fails here.
+        let ends = shutdown.drop_guard();
         wait_until("capture gets there, or ends", Duration::from_secs(60), || {
             let version = status.capture().server().map(|server| server.version).unwrap_or_default();
             (life.is_finished() || done(&version)).then_some(())
         });
-        shutdown.cancel();
+        drop(ends);
         life.join().expect("capture does not panic")
     })
 }

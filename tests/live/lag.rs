@@ -1,10 +1,10 @@
 //! How far behind the daemon says that it is while the source never pauses.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::beside::{Going, beside};
 use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
@@ -25,27 +25,14 @@ fn daemon(server: &Database, schema: &str) -> Daemon {
 
 /// Runs `work` while the statement runs over and over on the server.
 fn while_busy(server: &Database, sql: &str, work: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut root = Session::open(server);
-            while !stop.load(Ordering::Relaxed) {
-                root.run(sql);
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        let _stop_at_last = AtLast(&stop);
-        work();
-    });
-}
-
-/// Sets the flag also when the test fails, so that the writer ends.
-struct AtLast<'a>(&'a AtomicBool);
-
-impl Drop for AtLast<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    let busy = |going: &Going| {
+        let mut root = Session::open(server);
+        while going.on() {
+            root.run(sql);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    beside([busy], work);
 }
 
 fn cursor(daemon: &Daemon) -> Value {

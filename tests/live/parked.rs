@@ -2,13 +2,13 @@
 //! waited comes whole and in order once its cause is mended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use crate::support::beside::{Going, beside};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Record, consume, create_topic};
 use crate::support::servers::{Database, shared};
@@ -22,11 +22,11 @@ const KEYS: u64 = 20;
 type Versions = BTreeMap<(String, String), Vec<u64>>;
 
 /// Changes random rows of both tables until told to stop; gives every version that was committed.
-fn load(server: &Database, schema: &str, seed: u64, on: &AtomicBool) -> Versions {
+fn load(server: &Database, schema: &str, seed: u64, going: &Going) -> Versions {
     let (mut session, mut random) = (Session::open(server), StdRng::seed_from_u64(seed));
     session.run(&format!("USE {schema}"));
     let (mut versions, mut version) = (Versions::new(), 0);
-    while on.load(Ordering::Relaxed) {
+    while going.on() {
         session.run("BEGIN");
         let mut made = Vec::new();
         for _ in 0..random.random_range(1..8) {
@@ -167,9 +167,8 @@ fn a_missing_topic_and_an_unwritable_table_hold_up_nothing_else_under_load() {
     // Only a running daemon takes a delivery like this.
     lab.configure(key, &lab.missing());
     lab.act("/api/v1/reload", "{}");
-    let on = AtomicBool::new(true);
-    let committed = std::thread::scope(|scope| {
-        let work = scope.spawn(|| load(&lab.server, &lab.schema, seed, &on));
+    let work = |going: &Going| load(&lab.server, &lab.schema, seed, going);
+    let (mut loads, ()) = beside([work], || {
         wait_until("the missing topic parks its delivery", PATIENCE, || {
             (lab.cursor("missing")["state"] == "parked").then_some(())
         });
@@ -187,9 +186,8 @@ fn a_missing_topic_and_an_unwritable_table_hold_up_nothing_else_under_load() {
         assert!(now > then + 50, "the log goes on: {then}, {now}");
         lab.wait_acked("there", now);
         lab.wait_acked("lines", now);
-        on.store(false, Ordering::Relaxed);
-        work.join().expect("the load ends")
     });
+    let committed = loads.remove(0);
     let (calm, odd): (Versions, Versions) = committed.clone().into_iter().partition(|((table, _), _)| table == "calm");
     let end = lab.visible();
     wait_until("all that was committed is visible", PATIENCE, || {

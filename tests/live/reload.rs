@@ -1,9 +1,9 @@
 //! A config that is taken over again and again while the source is written to: capture and delivery begin new lives, and
 //! nothing is lost or comes twice.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::support::beside::{Going, beside};
 use crate::support::daemon::{Daemon, Extra};
 use crate::support::kafka::{consume, create_topic};
 use crate::support::servers::{Database, shared};
@@ -37,6 +37,19 @@ fn ids(daemon: &Daemon, file: &str) -> Vec<u64> {
         .collect()
 }
 
+/// Transactions until it is told to end.
+fn load(server: &Database, schema: &str, going: &Going) {
+    let mut writer = Session::open(server);
+    while going.on() {
+        // Several statements each, so that a life ends inside a transaction as well.
+        writer.run("BEGIN");
+        for _ in 0..3 {
+            writer.run(&format!("INSERT INTO {schema}.t (v) VALUES (REPEAT('a', 100)), (REPEAT('b', 100))"));
+        }
+        writer.run("COMMIT");
+    }
+}
+
 #[test]
 fn reloads_under_load_lose_nothing_and_repeat_nothing() {
     let server = shared(&["mysql97"]).mysql97();
@@ -48,19 +61,7 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
     configure(&daemon, &server, &schema, 0);
     daemon.start();
 
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut writer = Session::open(&server);
-            while !stop.load(Ordering::Relaxed) {
-                // Several statements each, so that a life ends inside a transaction as well.
-                writer.run("BEGIN");
-                for _ in 0..3 {
-                    writer.run(&format!("INSERT INTO {schema}.t (v) VALUES (REPEAT('a', 100)), (REPEAT('b', 100))"));
-                }
-                writer.run("COMMIT");
-            }
-        });
+    beside([|going: &Going| load(&server, &schema, going)], || {
         let reloaded = |daemon: &Daemon| daemon.output().matches("config reloaded").count();
         for round in 1..=RELOADS {
             let before = ids(&daemon, "lines").len();
@@ -72,7 +73,6 @@ fn reloads_under_load_lose_nothing_and_repeat_nothing() {
             daemon.signal("HUP");
             wait_until("the config is taken over", PATIENCE, || (reloaded(&daemon) == round).then_some(()));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let rows: u64 = root.text(&format!("SELECT COUNT(*) FROM {schema}.t")).parse().expect("a number");
     let count = usize::try_from(rows).expect("a count");
@@ -144,42 +144,26 @@ fn compression_acks_throttle_and_alerts_change_under_load_and_show_in_status() {
     configure_topic(&daemon, &server, &schema, (brokers, &topic), 0);
     daemon.start();
 
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut writer = Session::open(&server);
-            while !stop.load(Ordering::Relaxed) {
-                writer.run("BEGIN");
-                for _ in 0..3 {
-                    writer.run(&format!("INSERT INTO {schema}.t (v) VALUES (REPEAT('a', 100)), (REPEAT('b', 100))"));
-                }
-                writer.run("COMMIT");
+    beside([|going: &Going| load(&server, &schema, going)], || {
+        for round in 1..=SETTINGS.len() {
+            let before = ids(&daemon, "lines").len();
+            wait_until("rows are delivered between reloads", PATIENCE, || {
+                (ids(&daemon, "lines").len() > before).then_some(())
+            });
+            configure_topic(&daemon, &server, &schema, (brokers, &topic), round);
+            let (status, answer) = daemon.post("/api/v1/reload", "{}").expect("an answer");
+            assert_eq!(status, 200, "{answer}");
+            let plan: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+            assert_eq!(plan["tuned"], serde_json::json!(["lines"]), "the file's delivery goes on as it runs");
+            assert_eq!(plan["changed"], serde_json::json!(["topic"]), "the topic's begins anew");
+            let (compression, acks, rps, latency) = SETTINGS[round % SETTINGS.len()];
+            for name in ["lines", "topic"] {
+                let shown = settings(&daemon, name);
+                assert_eq!((&shown["throttle"]["rps"], &shown["alert"]["latency"]), (&rps.into(), &latency.into()));
             }
-        });
-        // The writer ends also when an assertion fails.
-        let rounds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 1..=SETTINGS.len() {
-                let before = ids(&daemon, "lines").len();
-                wait_until("rows are delivered between reloads", PATIENCE, || {
-                    (ids(&daemon, "lines").len() > before).then_some(())
-                });
-                configure_topic(&daemon, &server, &schema, (brokers, &topic), round);
-                let (status, answer) = daemon.post("/api/v1/reload", "{}").expect("an answer");
-                assert_eq!(status, 200, "{answer}");
-                let plan: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-                assert_eq!(plan["tuned"], serde_json::json!(["lines"]), "the file's delivery goes on as it runs");
-                assert_eq!(plan["changed"], serde_json::json!(["topic"]), "the topic's begins anew");
-                let (compression, acks, rps, latency) = SETTINGS[round % SETTINGS.len()];
-                for name in ["lines", "topic"] {
-                    let shown = settings(&daemon, name);
-                    assert_eq!((&shown["throttle"]["rps"], &shown["alert"]["latency"]), (&rps.into(), &latency.into()));
-                }
-                let kafka = &settings(&daemon, "topic")["kafka"];
-                assert_eq!((&kafka["compression"], &kafka["acks"]), (&compression.into(), &acks.into()));
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        rounds.unwrap_or_else(|failure| std::panic::resume_unwind(failure));
+            let kafka = &settings(&daemon, "topic")["kafka"];
+            assert_eq!((&kafka["compression"], &kafka["acks"]), (&compression.into(), &acks.into()));
+        }
     });
     let rows: u64 = root.text(&format!("SELECT COUNT(*) FROM {schema}.t")).parse().expect("a number");
     let count = usize::try_from(rows).expect("a count");

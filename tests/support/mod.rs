@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test crate uses its share of this")]
 
+pub mod beside;
 pub mod daemon;
 pub mod kafka;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod proxy;
 pub mod readers;
 pub mod servers;
 pub mod sql;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

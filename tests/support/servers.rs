@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use super::root;
+use super::watch::watched;
 
 /// A set of servers that belong together: the shared one, or one of a test's own whose servers it may kill.
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ pub fn services(dir: Option<&PathBuf>, arguments: &[&str]) -> String {
 
 /// The shared servers, with those named started if they were not up.
 pub fn shared(names: &[&str]) -> Servers {
+    watched();
     static UP: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
     let mut up = UP.get_or_init(Mutex::default).lock().expect("no test panics while it starts a server");
     let missing: Vec<&str> = names.iter().copied().filter(|n| !up.iter().any(|u| u == n)).collect();
@@ -87,6 +89,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
 
 /// Servers of the test's own in `target/services-NAME`, which it may stop and kill; started anew.
 pub fn own(name: &str, names: &[&str]) -> Servers {
+    watched();
     let dir = root().join("target").join(format!("services-{name}"));
     services(Some(&dir), &["down", "--wipe"]);
     let arguments: Vec<&str> = ["up"].into_iter().chain(names.iter().copied()).collect();
@@ -148,9 +151,12 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        if let Some(dir) = &self.dir
-            && !std::thread::panicking()
-        {
+        let Some(dir) = &self.dir else { return };
+        // After a failure their logs stay to be read, but they do not run under the tests that follow.
+        if std::thread::panicking() {
+            let mut command = Command::new(root().join("ops/services"));
+            drop(command.arg("down").current_dir(root()).env("RELAY_SERVICES_DIR", dir).output());
+        } else {
             services(Some(dir), &["down", "--wipe"]);
         }
     }

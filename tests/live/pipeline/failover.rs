@@ -1,11 +1,11 @@
 //! The source fails in mid-load and its replica takes over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::columns::Flavour;
 use super::lines::Lines;
 use super::workload::Writer;
+use crate::support::beside::{Going, beside};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::seed;
 use crate::support::servers::own;
@@ -16,22 +16,19 @@ const CUT_ROWS: usize = 40;
 
 /// Runs all writers side by side for a time.
 fn load(writers: &mut [Writer], length: Duration, meanwhile: impl FnOnce()) {
-    let on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        for writer in writers {
-            let on = &on;
-            scope.spawn(move || {
-                while on.load(Ordering::Relaxed) {
-                    writer.run(2);
-                    // Steady, not all the machine gives.
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-            });
+    let works = writers.iter_mut().map(|writer| {
+        move |going: &Going| {
+            while going.on() {
+                writer.run(2);
+                // Steady, not all the machine gives.
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
+    });
+    beside(works, || {
         std::thread::sleep(length);
         meanwhile();
         std::thread::sleep(length);
-        on.store(false, Ordering::Relaxed);
     });
 }
 

@@ -1,6 +1,5 @@
 //! The server's setting for column names in table maps changes while it is captured, with DDL in between.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -9,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use super::columns::Flavour;
 use super::lines::Lines;
 use crate::captured::{Captured, definitions, describe};
+use crate::support::beside::{Going, beside};
 use crate::support::servers::{Database, own};
 use crate::support::sql::Session;
 use crate::support::{fresh, seed};
@@ -19,22 +19,18 @@ fn workload_under(server: &Database, flavour: Flavour, values: &[&str]) {
     let mut lines = Lines::new(std::slice::from_ref(server), flavour, "metadata", "");
     lines.daemon.start();
     let mut writers = lines.writers(seed, 2, &[]);
-    let on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let changes = scope.spawn(|| {
-            let (mut root, mut random) = (Session::open(server), StdRng::seed_from_u64(seed));
-            for value in values.iter().cycle() {
-                root.run(&format!("SET GLOBAL binlog_row_metadata = {value}"));
-                std::thread::sleep(Duration::from_millis(random.random_range(20..150)));
-                if !on.load(Ordering::Relaxed) {
-                    return;
-                }
+    let changes = |going: &Going| {
+        let (mut root, mut random) = (Session::open(server), StdRng::seed_from_u64(seed));
+        for value in values.iter().cycle() {
+            root.run(&format!("SET GLOBAL binlog_row_metadata = {value}"));
+            std::thread::sleep(Duration::from_millis(random.random_range(20..150)));
+            if !going.on() {
+                return;
             }
-        });
-        let work: Vec<_> = writers.iter_mut().map(|writer| scope.spawn(|| writer.run(150))).collect();
-        work.into_iter().for_each(|work| work.join().expect("the writer ends"));
-        on.store(false, Ordering::Relaxed);
-        changes.join().expect("it ends");
+        }
+    };
+    beside([changes], || {
+        std::thread::scope(|scope| writers.iter_mut().for_each(|writer| drop(scope.spawn(|| writer.run(150)))));
     });
     let (_, contents) = lines.check(&writers);
     let (full, bare) = contents.maps;

@@ -18,6 +18,7 @@ use rand::{Rng, SeedableRng};
 use replica::Replica;
 use workload::Writer;
 
+use crate::support::beside::{Going, beside};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{consume, create_topic, newest};
 use crate::support::servers::{Database, Servers, own, shared};
@@ -160,21 +161,19 @@ fn nothing_is_lost_while_relay_server_and_broker_are_killed() {
     let rounds = if std::env::var("RELAY_LONG").is_ok_and(|v| !v.is_empty()) { 40 } else { 6 };
     let mut random = StdRng::seed_from_u64(seed);
     let daemon = std::sync::Mutex::new(std::mem::replace(&mut pipeline.daemon, Daemon::new("")));
-    let writing = std::sync::atomic::AtomicBool::new(true);
-    let mut writers = Vec::new();
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let mut writers: Vec<Writer> =
-                (0..2).map(|n| Writer::new(&pipeline.server, &pipeline.database, pipeline.flavour, seed, n)).collect();
-            while writing.load(std::sync::atomic::Ordering::Relaxed) {
-                for writer in &mut writers {
-                    writer.run(5);
-                }
-                // A steady load, not all the machine gives: the faults are the point.
-                std::thread::sleep(Duration::from_millis(100));
+    let work = |going: &Going| {
+        let mut writers: Vec<Writer> =
+            (0..2).map(|n| Writer::new(&pipeline.server, &pipeline.database, pipeline.flavour, seed, n)).collect();
+        while going.on() {
+            for writer in &mut writers {
+                writer.run(5);
             }
-            writers
-        });
+            // A steady load, not all the machine gives: the faults are the point.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        writers
+    };
+    let (mut writers, ()) = beside([work], || {
         for round in 0..rounds {
             std::thread::sleep(Duration::from_millis(random.random_range(500..2500)));
             // Each kind of fault comes, in a random order after the first three.
@@ -206,10 +205,8 @@ fn nothing_is_lost_while_relay_server_and_broker_are_killed() {
                 }
             }
         }
-        writing.store(false, std::sync::atomic::Ordering::Relaxed);
-        writers = work.join().expect("the writers end");
     });
     pipeline.daemon = daemon.into_inner().expect("unpoisoned");
     let records = pipeline.drain();
-    pipeline.check(&writers, &records);
+    pipeline.check(&writers.remove(0), &records);
 }

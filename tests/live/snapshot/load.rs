@@ -1,8 +1,6 @@
 //! Copies under load: what is rebuilt from the delivered records is the table, whatever happened meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -10,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use super::{PATIENCE, daemon, is_copied, progress, records, wait_until_copied, wait_until_delivered};
+use crate::support::beside::{Going, beside};
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, seed, wait_until};
@@ -18,11 +17,11 @@ use crate::support::{fresh, seed, wait_until};
 const KEYS: u32 = 3_000;
 
 /// Updates, deletes, inserts again and changes keys until it is told to stop.
-fn load(server: &Database, schema: &str, seed: u64, stop: &AtomicBool) {
+fn load(server: &Database, schema: &str, seed: u64, going: &Going) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut session = Session::open(server);
     let mut version = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while going.on() {
         version += 1;
         let key = random.random_range(0..KEYS);
         let statement = match random.random_range(0..10) {
@@ -107,28 +106,23 @@ pub fn copied_under_load_with(server: &Database, seed: u64, kills: u32, settings
     let schema = fresh("load");
     let mut root = Session::open(server);
     table(&mut root, &schema);
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..2u64)
-        .map(|number| {
-            let (server, schema, stop) = (server.clone(), schema.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || load(&server, &schema, seed ^ number, &stop))
-        })
-        .collect();
     let settings = format!("mode = \"initial\"\nchunk_rows = 40\n{settings}");
     let mut daemon = daemon(server, &schema, "latest", &settings);
-    for kill in 0..kills {
+    let schema = &schema;
+    let writers = (0..2).map(|number| move |going: &Going| load(server, schema, seed ^ number, going));
+    beside(writers, || {
+        for kill in 0..kills {
+            daemon.start();
+            let before = kill * KEYS / (kills + 2);
+            wait_until("some chunks are copied", PATIENCE, || {
+                (progress(&daemon)["progress"]["rows"].as_u64()? > u64::from(before)).then_some(())
+            });
+            daemon.kill();
+        }
         daemon.start();
-        let before = kill * KEYS / (kills + 2);
-        wait_until("some chunks are copied", PATIENCE, || {
-            (progress(&daemon)["progress"]["rows"].as_u64()? > u64::from(before)).then_some(())
-        });
-        daemon.kill();
-    }
-    daemon.start();
-    wait_until_copied(&daemon);
-    std::thread::sleep(Duration::from_millis(300));
-    stop.store(true, Ordering::Relaxed);
-    writers.into_iter().for_each(|writer| writer.join().expect("the load runs"));
+        wait_until_copied(&daemon);
+        std::thread::sleep(Duration::from_millis(300));
+    });
     root.run(&format!("INSERT INTO {schema}.t VALUES (4000000, 1, 'barrier')"));
     wait_until("the last row is delivered", PATIENCE, || {
         records(&daemon).iter().any(|record| record["data"][0]["id"] == "4000000").then_some(())
@@ -138,7 +132,7 @@ pub fn copied_under_load_with(server: &Database, seed: u64, kills: u32, settings
     let records = records(&daemon);
     let copied = records.iter().filter(|record| is_copied(record)).count();
     assert!(copied > 0, "something was copied");
-    let (rebuilt, source) = (rebuilt(&records), source(&mut root, &schema));
+    let (rebuilt, source) = (rebuilt(&records), source(&mut root, schema));
     let differing: Vec<_> = source
         .keys()
         .chain(rebuilt.keys())
