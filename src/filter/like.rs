@@ -56,6 +56,26 @@ fn part<U: Units>(pattern: &mut U, escape: char) -> Option<Part<U::Unit>> {
     })
 }
 
+/// Whether a wildcard or the escape itself is escaped right behind `%`, or behind the `_` that follow it. At the end, `%`
+/// behind such a one leaves nothing to tell.
+pub(super) fn escapes_behind_any(pattern: &str, escape: char) -> bool {
+    let mut rest = pattern.chars();
+    let mut behind_any = false;
+    while let Some(c) = rest.next() {
+        if c == escape {
+            let escaped = rest.next();
+            let special = escaped.is_some_and(|c| c == '%' || c == escape);
+            if behind_any && special && !(escaped == Some('%') && rest.as_str() == "%") {
+                return true;
+            }
+            behind_any = false;
+        } else {
+            behind_any = c == '%' || (behind_any && c == '_');
+        }
+    }
+    false
+}
+
 /// Whether the pattern fits the whole text; `same` compares a unit of the text with one of the pattern.
 pub(super) fn matches<U: Units>(
     mut text: U,
@@ -131,5 +151,14 @@ mod tests {
             assert_eq!(like(text, pattern), expected, "{text} {pattern}");
         }
         assert!(matches(b"a\xffb".iter().copied(), b"a_b".iter().copied(), '\\', |a, b| a == b));
+    }
+    #[test]
+    fn what_is_escaped_behind_any_is_found() {
+        for pattern in ["%|%", "a%|%b", "%%|%", "%_|%", "a%||", "x|%%|%y"] {
+            assert!(escapes_behind_any(pattern, '|'), "{pattern}");
+        }
+        for pattern in ["", "%", "|%", "a|%", "%|%%", "%a|%", "|%|%", "%|_", "%|a", "||%", "%|"] {
+            assert!(!escapes_behind_any(pattern, '|'), "{pattern}");
+        }
     }
 }

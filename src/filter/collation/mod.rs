@@ -26,6 +26,8 @@ pub(super) struct Collation {
     cases: Arc<Table>,
     /// Whether characters differ in length.
     utf8: bool,
+    /// Whether it is one of the Unicode collation algorithm.
+    unicode: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,13 @@ impl Collation {
             "utf8mb4" | "utf8mb3" => Self::of_unicode(&padded)?,
             _ => Self::of_other(&padded, charset)?,
         };
-        Some(Self { order, pad: pad && !nopad, cases, utf8: charset.is_utf8() })
+        let unicode = charset.is_utf8() && ["unicode", "0900", "uca"].iter().any(|head| padded.starts_with(head));
+        Some(Self { order, pad: pad && !nopad, cases, utf8: charset.is_utf8(), unicode })
+    }
+
+    /// Whether it is one of the Unicode collation algorithm.
+    pub(super) fn is_unicode(&self) -> bool {
+        self.unicode
     }
 
     /// What literals of a session have: `utf8mb4_general_ci`, which every server has.

@@ -275,14 +275,17 @@ fn time_digits(value: &Typed) -> u8 {
     if let Type::Time { fsp } = value.ty { fsp } else { 0 }
 }
 
-/// Servers make years of two digits of small numbers, not all of them everywhere.
+/// Servers make years of two digits of small numbers, not all of them everywhere: of those that they compute from
+/// literals as well, before they look at a row.
 fn check_year(what: &'static str, year: &Typed, other: &Typed) -> Result<(), FilterError> {
     if year.column() != Some(ColumnForm::Year) {
         return Ok(());
     }
-    match other.literal() {
-        None | Some(Literal::Int(0 | 1901..=2155) | Literal::Text(_)) => Ok(()),
-        Some(_) => other.refuse(what, "compare a YEAR column with 0, or a year from 1901 to 2155"),
+    match &other.form {
+        Form::Column(..) | Form::Other | Form::Literal(Literal::Int(0 | 1901..=2155) | Literal::Text(_)) => Ok(()),
+        Form::Computed | Form::Literal(_) => {
+            other.refuse(what, "compare a YEAR column with 0, or a year from 1901 to 2155")
+        }
     }
 }
 

@@ -67,6 +67,12 @@ impl Compiler<'_> {
     }
 
     fn expr(&mut self, expr: &Expr) -> Result<Typed, FilterError> {
+        let typed = self.typed(expr)?;
+        let computed = typed.form == Form::Other && !expr.has_column();
+        Ok(if computed { Typed { form: Form::Computed, ..typed } } else { typed })
+    }
+
+    fn typed(&mut self, expr: &Expr) -> Result<Typed, FilterError> {
         let place = expr.place;
         let node = match &expr.kind {
             ExprKind::Column(name) => return self.column(name, place),

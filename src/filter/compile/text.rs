@@ -7,6 +7,7 @@ use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
 use crate::change::charset::Charset;
 use crate::filter::collation::{Collation, Repertoire};
 use crate::filter::error::{FilterError, FilterFault};
+use crate::filter::like;
 use crate::filter::program::{Datum, LengthRule, Node, Shown};
 use crate::filter::syntax::Literal;
 
@@ -96,7 +97,11 @@ impl Compiler<'_> {
             return Ok(Node::Constant(Datum::Null));
         }
         let collation = match (&value.ty, &pattern.ty) {
-            (Type::Text(_), Type::Text(_)) => Some(self.aggregate(&[&value, &pattern])?),
+            (Type::Text(_), Type::Text(_)) => {
+                let collation = self.aggregate(&[&value, &pattern])?;
+                self.check_escapes(&collation, &pattern, escape)?;
+                Some(collation)
+            }
             (Type::Bytes, Type::Bytes) => None,
             (Type::Bytes, _) => {
                 pattern = Self::as_bytes(WHAT, pattern)?;
@@ -108,6 +113,21 @@ impl Compiler<'_> {
             }
         };
         Ok(Node::Like { value: Box::new(value.node), pattern: Box::new(pattern.node), escape, collation })
+    }
+
+    /// Before 8.0, by collations of the Unicode algorithm, MySQL reads what an escape protects behind `%` a second time
+    /// (`my_wildcmp_uca` of strings/ctype-uca.c), when nothing protects it any more: `%\\%` is `%`.
+    fn check_escapes(&self, collation: &Collation, pattern: &Typed, escape: char) -> Result<(), FilterError> {
+        let safe = match pattern.literal() {
+            _ if !self.session.is_old_mysql() || !collation.is_unicode() => true,
+            Some(Literal::Text(written)) => !like::escapes_behind_any(written, escape),
+            // A column's text may be any pattern.
+            _ => false,
+        };
+        if safe {
+            return Ok(());
+        }
+        pattern.refuse("LIKE", "before 8.0 the server forgets the escape behind % in this collation")
     }
 
     /// How LENGTH counts bytes of this text.

@@ -111,6 +111,8 @@ pub(super) enum Form {
     /// A column by its place, and what is special about it.
     Column(usize, ColumnForm),
     Literal(Literal),
+    /// Computed from literals alone, which servers take for a literal.
+    Computed,
     Other,
 }
 
