@@ -43,6 +43,11 @@ impl Session {
         }
     }
 
+    /// Rows that the last statement changed.
+    pub fn affected(&self) -> u64 {
+        self.connection.affected_rows()
+    }
+
     /// Runs statements one after the other.
     #[track_caller]
     pub fn run_all(&mut self, statements: &[&str]) {
