@@ -13,6 +13,7 @@ mod captured;
 mod check;
 mod disconnect;
 mod dts_avro;
+mod etl;
 mod exactly_once;
 mod fastavro;
 mod filter;
