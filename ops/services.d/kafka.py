@@ -24,6 +24,8 @@ from server import Server
 VERSION = os.environ.get("RELAY_KAFKA_VERSION") or "4.3.1"
 LOG4J = "2.25.4"  # the log4j-core that kafka 4.3 itself depends on
 JAVA_MIN = 17
+# Kafka's own default. Less for a node that is killed often: see PROPERTIES.
+SESSION_MS = int(os.environ.get("RELAY_KAFKA_SESSION_MS") or 9000)
 USER = PASSWORD = "relay"
 
 POM = """\
@@ -70,8 +72,9 @@ super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=true
 auto.create.topics.enable=false
 log.dirs={data}
-# A killed node may come back only when the controller has forgotten it: 9 s by default.
-broker.session.timeout.ms=3000
+# A killed node may come back only when the controller has forgotten it; one that gets no processor for as long has no
+# leaders until it is heard of again.
+broker.session.timeout.ms={session_ms}
 broker.heartbeat.interval.ms=500
 # One node: the defaults of three replicas would never be met.
 offsets.topic.replication.factor=1
@@ -120,7 +123,7 @@ class Kafka(Server):
         plain, sasl, ssl, sasl_ssl, controller = self.state["ports"]
         properties = PROPERTIES.format(
             plain=plain, sasl=sasl, ssl=ssl, sasl_ssl=sasl_ssl, controller=controller,
-            keystore=keystore, truststore=tls.ca, data=self.datadir)
+            keystore=keystore, truststore=tls.ca, data=self.datadir, session_ms=SESSION_MS)
         for listener in ("sasl_plaintext", "sasl_ssl"):
             properties += (f"listener.name.{listener}.plain.sasl.jaas.config="
                            "org.apache.kafka.common.security.plain.PlainLoginModule required "

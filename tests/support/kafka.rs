@@ -135,6 +135,8 @@ fn consume_as(what: [&str; 4], brokers: &str, topic: &str, shown: impl Fn(&[u8])
     let done = Command::new("timeout")
         .args(["--signal=KILL", KCAT_PATIENCE, "kcat"])
         .args(["-C", "-q", "-b", brokers, "-t", topic, "-e", "-f", format])
+        // By default a question that finds no leader is answered by going to the end, as if there were no records.
+        .args(["-X", "auto.offset.reset=earliest"])
         .args(what)
         .output()
         .expect("kcat runs");
