@@ -18,6 +18,7 @@ mod exactly_once;
 mod fastavro;
 mod filter;
 mod formats;
+mod gtid_set;
 mod heartbeat;
 mod hosts;
 mod idle;

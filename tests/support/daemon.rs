@@ -212,6 +212,16 @@ file = {{ path = "{lines}" }}
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"))
     }
 
+    /// Waits until every delivery has acknowledged all that the log holds.
+    #[track_caller]
+    pub fn wait_delivered(&self, patience: Duration) {
+        super::wait_until("everything is delivered", patience, || {
+            let status = self.json("/api/v1/status");
+            let cursors = status["cursors"].as_array().expect("a list");
+            cursors.iter().all(|cursor| cursor["lag_entries"] == 0).then_some(())
+        });
+    }
+
     fn request(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
