@@ -25,9 +25,9 @@ use crate::format::FormatName;
 use crate::sink::kafka::config::{Acks, KafkaConfig};
 #[cfg(feature = "kafka")]
 use crate::sink::kafka::{
-    AskedTopic, TopicFacts,
-    config::{MessageKey, OnTooLarge, Purpose, SaslMechanism, Security},
-    expand, holds_records, inspect, versions,
+    AskedTopic, Names, Operation, Rights, TopicFacts,
+    config::{Guarantee, MessageKey, OnTooLarge, Purpose, SaslMechanism, Security},
+    expand, holds_records, inspect, rights, versions,
 };
 #[cfg(feature = "kafka")]
 use crate::sink::{Refusal, SinkError};
@@ -41,7 +41,7 @@ pub(super) async fn items(config: &Config, tables: &[TableFacts], cursors: &Curs
     let mut items = Vec::new();
     for delivery in &config.deliveries {
         if let SinkConfig::Kafka(kafka) = &delivery.kind {
-            let of_delivery = cluster(delivery, kafka, tables, cursors).await;
+            let of_delivery = cluster(&config.name, delivery, kafka, tables, cursors).await;
             items.push(settings(kafka).about(&delivery.name));
             items.extend(of_delivery.into_iter().map(|item| item.about(&delivery.name)));
         }
@@ -62,19 +62,25 @@ fn settings(kafka: &KafkaConfig) -> Item {
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn cluster(_: &Delivery, _: &KafkaConfig, _: &[TableFacts], _: &Cursors) -> Vec<Item> {
+async fn cluster(_: &str, _: &Delivery, _: &KafkaConfig, _: &[TableFacts], _: &Cursors) -> Vec<Item> {
     vec![Item::fail("kafka.connect", "this build has no Kafka client", "build with the feature kafka")]
 }
 
 #[cfg(feature = "kafka")]
-async fn cluster(delivery: &Delivery, kafka: &KafkaConfig, tables: &[TableFacts], cursors: &Cursors) -> Vec<Item> {
+async fn cluster(
+    relay: &str,
+    delivery: &Delivery,
+    kafka: &KafkaConfig,
+    tables: &[TableFacts],
+    cursors: &Cursors,
+) -> Vec<Item> {
     let Topics { names, of_tables } = topics(delivery, kafka, tables);
     let (topics, others) = asked_about(names);
     let mut items = match inspect(kafka, &delivery.name, &topics, TIMEOUT).await {
         Err(error) => vec![unreached(&error)],
         Ok(facts) => {
             let mut items = vec![Item::pass("kafka.connect", format!("{} answers", kafka.brokers))];
-            items.push(auth(kafka, &facts));
+            items.push(auth(kafka, &facts, Asked::of(relay, delivery, kafka, &facts).await));
             items.push(version::item(kafka, versions(kafka).await));
             let is_ddl = |topic: &&TopicFacts| topic.topic == kafka.ddl_topic;
             let data: Vec<TopicFacts> =
@@ -107,9 +113,27 @@ fn unreached(error: &SinkError) -> Item {
     if error.class == Class::Transient { item.unreachable() } else { item }
 }
 
-/// How the account is proved, and what of the topics it may not see.
+/// What the account was said to be allowed.
 #[cfg(feature = "kafka")]
-fn auth(kafka: &KafkaConfig, facts: &[TopicFacts]) -> Item {
+struct Asked {
+    names: Option<Names>,
+    told: Result<Rights, String>,
+}
+
+#[cfg(feature = "kafka")]
+impl Asked {
+    async fn of(relay: &str, delivery: &Delivery, kafka: &KafkaConfig, facts: &[TopicFacts]) -> Self {
+        let names = (kafka.delivery == Guarantee::ExactlyOnce).then(|| Names::of(relay, &delivery.name));
+        let there = facts.iter().filter(|topic| topic.partitions.is_some()).map(|topic| topic.topic.clone());
+        let topics: Vec<String> = there.chain(names.iter().map(|names| names.topic.clone())).collect();
+        let told = rights(kafka, &topics, names.as_ref().map(|names| &*names.transactional_id)).await;
+        Self { names, told }
+    }
+}
+
+/// How the account is proved, what of the topics it may not see, and what it may not do there.
+#[cfg(feature = "kafka")]
+fn auth(kafka: &KafkaConfig, facts: &[TopicFacts], asked: Asked) -> Item {
     const ID: &str = "kafka.auth";
     let denied: Vec<String> = facts.iter().filter(|topic| topic.denied).map(|topic| topic.topic.clone()).collect();
     if !denied.is_empty() {
@@ -117,22 +141,46 @@ fn auth(kafka: &KafkaConfig, facts: &[TopicFacts]) -> Item {
                       they exist";
         return Item::fail(ID, format!("the account may not see topics: {}", list(&denied)), remedy);
     }
+    let (rights, untold) = match asked.told {
+        Ok(rights) => (rights, String::new()),
+        Err(reason) => (Rights::default(), format!("; what the account may do was not told ({reason})")),
+    };
+    let names = facts.iter().map(|topic| topic.topic.clone());
+    let closed: Vec<String> = names.filter(|topic| rights.allows(topic, Operation::Write) == Some(false)).collect();
+    if !closed.is_empty() {
+        return Item::fail(ID, format!("the account may not write topics: {}", list(&closed)), "allow WRITE on them");
+    }
+    if let Some(Names { topic, transactional_id, .. }) = &asked.names {
+        if rights.id_is_denied {
+            let finding = format!("the account may not use transactional id {transactional_id}");
+            let remedy = "allow WRITE and DESCRIBE on transactional ids with the prefix relay-";
+            return Item::fail(ID, finding, remedy);
+        }
+        let lacks = |operation| rights.allows(topic, operation) == Some(false);
+        if lacks(Operation::Read) || lacks(Operation::Write) {
+            let finding =
+                format!("the account may not read and write topic {topic}, which holds the cursor's position");
+            return Item::fail(
+                ID,
+                finding,
+                "allow READ, WRITE and DESCRIBE on topics with the prefix __relay_cursors.",
+            );
+        }
+    }
     let mechanism = match kafka.sasl_mechanism {
         SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
         SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
         SaslMechanism::Plain => "PLAIN",
     };
     let user = kafka.username.as_deref().unwrap_or_default();
-    Item::pass(
-        ID,
-        match kafka.security {
-            Security::Plaintext => "no login: security is plaintext".to_owned(),
-            Security::Ssl if kafka.cert_file.is_some() => "known by the certificate in cert_file".to_owned(),
-            Security::Ssl => "no login: TLS without cert_file".to_owned(),
-            Security::SaslPlaintext => format!("logged in as {user} by {mechanism}, without TLS"),
-            Security::SaslSsl => format!("logged in as {user} by {mechanism} over TLS"),
-        },
-    )
+    let login = match kafka.security {
+        Security::Plaintext => "no login: security is plaintext".to_owned(),
+        Security::Ssl if kafka.cert_file.is_some() => "known by the certificate in cert_file".to_owned(),
+        Security::Ssl => "no login: TLS without cert_file".to_owned(),
+        Security::SaslPlaintext => format!("logged in as {user} by {mechanism}, without TLS"),
+        Security::SaslSsl => format!("logged in as {user} by {mechanism} over TLS"),
+    };
+    Item::pass(ID, format!("{login}{untold}"))
 }
 
 /// Where statements go; `facts` are those of a topic of their own.
@@ -458,12 +506,40 @@ mod tests {
     }
 
     #[test]
+    fn what_the_account_may_not_do_fails_by_its_name() {
+        const NEITHER: u32 = 1 << 8;
+        const BOTH: u32 = NEITHER | 1 << Operation::Read as u32 | 1 << Operation::Write as u32;
+        let c = config("kafka = { brokers = \"k\", topic = \"all\" }");
+        let (_, kafka) = of(&c);
+        let topics = [facts("all", Some(1), false)];
+        let asked = |names: Option<&Names>, topic: u32, positions: u32, id_is_denied| {
+            let there = [("all".to_owned(), topic), (Names::of("r", "d").topic, positions)];
+            let operations = there.into_iter().filter(|(_, operations)| *operations != 0).collect();
+            Asked { names: names.cloned(), told: Ok(Rights { operations, id_is_denied }) }
+        };
+        let names = Names::of("r", "d");
+        for (what, asked) in [
+            ("", asked(None, BOTH, 0, false)),
+            ("", asked(Some(&names), BOTH, BOTH, false)),
+            ("", asked(Some(&names), BOTH, 0, false)),
+            ("topics: all", asked(None, NEITHER, 0, false)),
+            ("relay-r/d", asked(Some(&names), BOTH, BOTH, true)),
+            ("__relay_cursors.r.d", asked(Some(&names), BOTH, NEITHER, false)),
+        ] {
+            let item = auth(kafka, &topics, asked);
+            let expected = if what.is_empty() { Level::Pass } else { Level::Fail };
+            assert!(item.level == expected && item.finding.contains(what), "{what}: {item:?}");
+        }
+    }
+
+    #[test]
     fn what_the_account_may_not_see_fails_once_and_by_name() {
         let c = config("kafka = { brokers = \"k\", topic = \"all\" }");
         let (delivery, kafka) = of(&c);
-        assert_eq!(auth(kafka, &[facts("all", Some(1), false)]).level, Level::Pass);
+        let untold = || Asked { names: None, told: Err("an old broker".to_owned()) };
+        assert_eq!(auth(kafka, &[facts("all", Some(1), false)], untold()).level, Level::Pass);
         let denied = [facts("all", None, true)];
-        let item = auth(kafka, &denied);
+        let item = auth(kafka, &denied, untold());
         assert!(
             item.level == Level::Fail && item.finding.contains("all") && item.remedy.contains("DESCRIBE"),
             "{item:?}"

@@ -70,8 +70,13 @@ fn parks(lab: &mut Lab, words: &str, step: &str) {
 
 /// What `relay check` says of a delivery's cluster.
 fn items(settings: &str, topic: &str, password: &str) -> Vec<Item> {
+    items_of("secured", settings, topic, password)
+}
+
+/// The same, of a relay of this name.
+fn items_of(relay: &str, settings: &str, topic: &str, password: &str) -> Vec<Item> {
     let text = format!(
-        "name = \"secured\"\n[source]\nurl = \"mysql://r@127.0.0.1:1\"\n[log]\ndir = \"/nonexistent/log\"\n\
+        "name = {relay:?}\n[source]\nurl = \"mysql://r@127.0.0.1:1\"\n[log]\ndir = \"/nonexistent/log\"\n\
          [[delivery]]\nname = \"orders\"\n[delivery.kafka]\n{settings}\ntopic = {topic:?}\n"
     );
     let environment = |name: &str| (name == "RELAY_DELIVERY_ORDERS_PASSWORD").then(|| password.to_owned());
@@ -178,17 +183,25 @@ fn what_an_account_may_not_do_parks_by_its_name() {
     let readable = topic(&servers, 1, &[]);
     kafka::allow(&servers, &user, &["Describe"], ["--topic", &readable]);
     parks(&mut lab(&servers, &settings, &readable), &readable, "allow WRITE and DESCRIBE on topic");
+    let password = servers.get("KAFKA_PASSWORD");
+    check_fails(&items(&settings, &readable, password), "kafka.auth", &readable, "allow WRITE");
     kafka::allow(&servers, &user, &["Write"], ["--topic", &readable]);
     delivers(&servers, &settings, &readable);
 
     let open = topic(&servers, 1, &[]);
-    let mut once = lab(&servers, &format!("{settings}\ndelivery = \"exactly_once\""), &open);
+    let exactly = format!("{settings}\ndelivery = \"exactly_once\"");
+    let mut once = lab(&servers, &exactly, &open);
+    let relay = once.relay.clone();
+    let auth = |items: Vec<Item>| items.into_iter().find(|item| item.id == "kafka.auth").expect("asked");
+    let before = auth(items_of(&relay, &exactly, &open, password));
+    assert_eq!(before.level, Level::Pass, "{before:?}");
     let id = format!("relay-{}/orders", once.relay);
     kafka::allow(&servers, "User:somebody", &["Write"], ["--transactional-id", &id]);
     parks(&mut once, "transactions", "transactional ids");
+    check_fails(&items_of(&relay, &exactly, &open, password), "kafka.auth", &id, "transactional ids");
 
     let hidden = topic(&servers, 1, &[]);
     kafka::allow(&servers, "User:somebody", &["Read"], ["--topic", &hidden]);
     parks(&mut lab(&servers, &settings, &hidden), &hidden, "allow WRITE and DESCRIBE on topic");
-    check_fails(&items(&settings, &hidden, servers.get("KAFKA_PASSWORD")), "kafka.auth", &hidden, "DESCRIBE");
+    check_fails(&items(&settings, &hidden, password), "kafka.auth", &hidden, "DESCRIBE");
 }

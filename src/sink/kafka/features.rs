@@ -2,16 +2,10 @@
 //! that one request is made by hand: ApiVersions, which a broker answers before any login (KIP-35, KIP-584).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-use super::config::{KafkaConfig, Security};
+use super::config::KafkaConfig;
+use super::wire::{Bytes, Request, Wire, connect, exchange};
 use crate::sink::Progress;
 
 /// How long one broker may take.
@@ -20,7 +14,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// `transaction.version` from which on a broker keeps late writes out of later transactions (KIP-890).
 const VERSION_GOOD: u16 = 2;
-const PORT: u16 = 9092;
 
 const API_VERSIONS: u16 = 18;
 const REQUEST_VERSION: u16 = 3;
@@ -94,81 +87,26 @@ pub async fn versions(config: &KafkaConfig) -> Result<Versions, String> {
 }
 
 async fn ask(config: &KafkaConfig, broker: &str) -> Result<Versions, String> {
-    let (host, port) = match broker.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().map_err(|_| "its port is no number".to_owned())?),
-        None => (broker, PORT),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
-    match config.security {
-        Security::Plaintext | Security::SaslPlaintext => exchange(stream).await,
-        Security::Ssl | Security::SaslSsl => {
-            let connector = tokio_rustls::TlsConnector::from(Arc::new(tls(config)?));
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-            exchange(connector.connect(name, stream).await.map_err(|error| error.to_string())?).await
-        }
-    }
+    ask_over(&mut *connect(config, broker).await?).await
 }
 
-fn tls(config: &KafkaConfig) -> Result<ClientConfig, String> {
-    let text = |error: rustls::pki_types::pem::Error| error.to_string();
-    let mut roots = RootCertStore::empty();
-    match &config.ca_file {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            for certificate in CertificateDer::pem_file_iter(path).map_err(text)? {
-                roots.add(certificate.map_err(text)?).map_err(|error| error.to_string())?;
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let (Some(cert), Some(key)) = (&config.cert_file, &config.key_file) else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(text)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(text)?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())
-}
-
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Versions, String> {
+async fn ask_over<W: Wire + ?Sized>(stream: &mut W) -> Result<Versions, String> {
     const NO_ANSWER: &str = "its answer does not decode";
-    let answer = question(&mut stream, REQUEST_VERSION).await?;
+    let answer = exchange(stream, &request(REQUEST_VERSION), ANSWER_BYTES_MAX).await?;
     if answer.get(4..6) == Some(&UNSUPPORTED_VERSION.to_be_bytes()) {
-        let answer = question(&mut stream, OLD_REQUEST_VERSION).await?;
+        let answer = exchange(stream, &request(OLD_REQUEST_VERSION), ANSWER_BYTES_MAX).await?;
         return parse_old(&answer).ok_or_else(|| NO_ANSWER.to_owned());
     }
     parse(&answer).ok_or_else(|| NO_ANSWER.to_owned())
 }
 
-async fn question(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), version: u16) -> Result<Vec<u8>, String> {
-    let text = |error: std::io::Error| error.to_string();
-    stream.write_all(&request(version)).await.map_err(text)?;
-    let length = stream.read_u32().await.map_err(text)? as usize;
-    if length > ANSWER_BYTES_MAX {
-        return Err(format!("its answer has {length} bytes: it is no Kafka broker"));
-    }
-    let mut answer = vec![0; length];
-    stream.read_exact(&mut answer).await.map_err(text)?;
-    Ok(answer)
-}
-
-fn request(version: u16) -> Vec<u8> {
-    let mut body = Vec::new();
-    body.extend_from_slice(&API_VERSIONS.to_be_bytes());
-    body.extend_from_slice(&version.to_be_bytes());
-    body.extend_from_slice(&1u32.to_be_bytes());
-    // The client's id, as text with a length of two bytes.
-    body.extend_from_slice(b"\x00\x05relay");
+fn request(version: u16) -> Request {
+    let mut request = Request::new(API_VERSIONS, version);
     if version != OLD_REQUEST_VERSION {
         // No tagged fields; the software's name and version as compact text, whose length is one more; no tagged fields.
-        body.extend_from_slice(b"\x00\x06relay\x04000\x00");
+        request.raw(b"\x00\x06relay\x04000\x00");
     }
-    let length = u32::try_from(body.len()).expect("some bytes");
-    [&length.to_be_bytes()[..], &body].concat()
+    request
 }
 
 /// An answer to the request: correlation id, error, ranges of versions by request, throttle time, tagged fields.
@@ -210,7 +148,7 @@ fn parse_old(answer: &[u8]) -> Option<Versions> {
         return None;
     }
     let mut versions = Versions::default();
-    for _ in 0..u32::from_be_bytes(rest.take(4)?.try_into().ok()?) {
+    for _ in 0..rest.u32()? {
         versions.request(&mut rest)?;
     }
     Some(versions)
@@ -226,45 +164,10 @@ impl Versions {
     }
 }
 
-/// What is left to read.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    /// Seven bits a byte, the lowest first.
-    fn varint(&mut self) -> Option<u32> {
-        let mut value = 0u32;
-        for shift in (0..32).step_by(7) {
-            let byte = self.take(1)?[0];
-            value |= u32::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn skip_tags(&mut self) -> Option<()> {
-        for _ in 0..self.varint()? {
-            self.varint()?;
-            let length = self.varint()?;
-            self.take(length as usize)?;
-        }
-        Some(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     /// An answer with one request's range and these tagged fields.
@@ -305,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_broker_is_asked_again_in_its_own_words() {
-        let (ours, mut broker) = tokio::io::duplex(1024);
+        let (mut ours, mut broker) = tokio::io::duplex(1024);
         let answering = tokio::spawn(async move {
             for (version, answer) in [
                 (3u8, &b"\0\0\0\x0a\0\0\0\x01\0\x23\0\0\0\0"[..]),
@@ -318,7 +221,7 @@ mod tests {
                 broker.write_all(answer).await.unwrap();
             }
         });
-        let versions = exchange(ours).await.expect("an answer");
+        let versions = ask_over(&mut ours).await.expect("an answer");
         answering.await.unwrap();
         assert_eq!(versions, Versions { requests: BTreeMap::from([(0, 7)]), features: BTreeMap::new() });
     }

@@ -15,6 +15,8 @@ mod cut;
 mod features;
 #[cfg(feature = "kafka")]
 mod inspect;
+#[cfg(feature = "kafka")]
+mod login;
 #[cfg(all(test, feature = "kafka"))]
 mod mock_tests;
 #[cfg(feature = "kafka")]
@@ -26,6 +28,8 @@ mod positions;
 #[cfg(feature = "kafka")]
 mod producer;
 mod record_limits;
+#[cfg(feature = "kafka")]
+mod rights;
 mod settings;
 #[cfg(feature = "kafka")]
 mod sink;
@@ -38,6 +42,8 @@ mod transaction;
 mod transactional;
 mod window;
 #[cfg(feature = "kafka")]
+mod wire;
+#[cfg(feature = "kafka")]
 mod writer;
 
 #[cfg(feature = "kafka")]
@@ -49,6 +55,8 @@ pub use inspect::{AskedTopic, TopicFacts, inspect};
 #[cfg(feature = "kafka")]
 pub use position::Names;
 pub use record_limits::RecordLimits;
+#[cfg(feature = "kafka")]
+pub use rights::{Operation, Rights, rights};
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
 pub use topics::{check_template, expand};
