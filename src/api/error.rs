@@ -62,7 +62,7 @@ impl From<ActionError> for ApiError {
 impl From<ReloadError> for ApiError {
     fn from(e: ReloadError) -> Self {
         let code = match e {
-            ReloadError::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ReloadError::Config(_) | ReloadError::Precheck(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ReloadError::Restart(_) => StatusCode::CONFLICT,
         };
         Self::new(code, e.to_string())

@@ -112,6 +112,44 @@ pub async fn with_open_log(config: &Config, checkpoint: Option<&Checkpoint>, sto
     Report { items: items.collect() }
 }
 
+/// What a reload would begin anew.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal {
+    /// Deliveries that come, or change.
+    pub deliveries: BTreeSet<String>,
+    /// Whether other tables may be selected, which concerns every delivery.
+    pub tables: bool,
+}
+
+/// Runs the items that a reload of this config can make fail, beside the running capture: what the deliveries make of the
+/// tables, and what the destinations of those that begin anew say. What cannot be asked now does not count: a reload goes
+/// on while a server is away.
+pub async fn before_reload(config: &Config, renewal: &Renewal, store: &Store) -> Report {
+    let judged = Item::pass(binlog::FILES, "the running capture reads them");
+    let asked = server::ask(&config.source, LogState::Judged(&judged)).await;
+    let renewed = |config: &Config| {
+        let deliveries = config.deliveries.iter().filter(|delivery| renewal.deliveries.contains(&delivery.name));
+        Config { deliveries: deliveries.cloned().collect(), ..config.clone() }
+    };
+    let config_of_renewed = renewed(config);
+    let cursors = store.cursors().list().into_iter().map(|cursor| cursor.name).collect();
+    let tables = match &asked.found {
+        Some(found) => &found.tables[..],
+        None => {
+            tracing::warn!(
+                "no server of the source was asked before the reload: what it makes of the tables shows later"
+            );
+            &[]
+        }
+    };
+    let mut items = kafka::items(&config_of_renewed, tables, &Some(cursors)).await;
+    if let Some(found) = &asked.found {
+        items.extend(objects::items(if renewal.tables { config } else { &config_of_renewed }, found));
+    }
+    items.iter_mut().filter(|item| item.unreachable).for_each(Item::soften);
+    Report { items }
+}
+
 /// How an item came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

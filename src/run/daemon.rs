@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::deliveries::Deliveries;
 use super::gauges::Memory;
 use super::reload::{Plan, RestartNeeded, plan};
-use super::{metrics_of, store_retention};
+use super::{metrics_of, refusal, store_retention};
 use crate::capture::chunks::Chunks;
 use crate::change::schema::TableName;
-use crate::check::{self, Report};
+use crate::check::{self, Level, Renewal, Report};
 use crate::config::{Config, ConfigError, check_name};
 use crate::delivery::park::request_release;
 use crate::log::address::Address;
@@ -55,6 +55,9 @@ pub enum ReloadError {
     /// It asks for what only a restart can do.
     #[error(transparent)]
     Restart(#[from] RestartNeeded),
+    /// It fails the precheck.
+    #[error("{0}; nothing was changed")]
+    Precheck(String),
 }
 
 /// Why an act was refused. Nothing was changed.
@@ -199,11 +202,12 @@ impl Daemon {
     /// Reads the config file again and takes it over, whole or not at all.
     ///
     /// # Errors
-    /// A file that is wrong, or that asks for what only a restart can do.
+    /// A file that is wrong, that asks for what only a restart can do, or that fails the precheck.
     pub async fn reload(&self) -> Result<Plan, ReloadError> {
         let _acting = self.acting.lock().await;
         let new = Config::load(&self.path)?;
         let plan = plan(&self.config(), &new)?;
+        self.check_reload(&new, &plan).await?;
         if plan.retention {
             self.store.set_retention(store_retention(&new.log.retention));
         }
@@ -225,6 +229,21 @@ impl Daemon {
             self.deliveries.start(delivery.clone()).await;
         }
         Ok(plan)
+    }
+
+    /// Refuses what would park at once.
+    async fn check_reload(&self, new: &Config, plan: &Plan) -> Result<(), ReloadError> {
+        let begun = plan.change.iter().chain(&plan.add).filter(|delivery| !delivery.paused);
+        let renewal =
+            Renewal { deliveries: begun.map(|delivery| delivery.name.clone()).collect(), tables: plan.capture };
+        if renewal.deliveries.is_empty() && !renewal.tables {
+            return Ok(());
+        }
+        let report = check::before_reload(new, &renewal, &self.store).await;
+        if report.refusing(Level::Fail).is_empty() {
+            return Ok(());
+        }
+        Err(ReloadError::Precheck(refusal(&report, Level::Fail, "")))
     }
 
     /// Runs the precheck again, beside the running daemon.

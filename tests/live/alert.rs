@@ -138,9 +138,13 @@ fn a_parked_delivery_and_a_broker_that_stops_are_told_and_told_to_be_over() {
     lab.daemon.start();
     root.run(&format!("INSERT INTO {}.t VALUES (1)", lab.schema));
 
-    // Only a running daemon takes a delivery whose topic is missing.
+    // Only a log that is begun takes a delivery whose topic is missing.
+    wait_until("the log is begun", PATIENCE, || {
+        std::fs::read_to_string(lab.daemon.lines()).ok().filter(|text| text.contains("INSERT")).map(drop)
+    });
+    assert!(lab.daemon.stop().success());
     lab.configure(&receiver.url, true);
-    lab.act("/api/v1/reload");
+    lab.daemon.start();
     let parked = receiver.wait("missing", "parked", "raised");
     assert_eq!((&parked["name"], &parked["environment"]), (&Value::from("live"), &Value::from("stage")));
     assert_eq!(parked["state"], "parked");

@@ -174,3 +174,61 @@ fn compression_acks_throttle_and_alerts_change_under_load_and_show_in_status() {
     assert_eq!(ids(&daemon, "lines"), all, "the file: each row once, in order");
     assert_eq!(topic_ids(brokers, &topic), all, "the topic: each row once, in order");
 }
+
+/// Deliveries that would fail the precheck, and what the refusal names.
+const UNFIT: [(&str, &[&str]); 5] = [
+    (
+        "filter = \"v = 1 AND nothing = 2\"",
+        &["filter.syntax (unfit)", "has no column nothing", "correct the condition"],
+    ),
+    ("etl = \"e_drop_fields(`id`)\"", &["etl.syntax (unfit)", "id"]),
+    ("map = { columns = { v = \"id\" } }", &["objects.case_clash (unfit)", "both be named id", "change map"]),
+    ("map = { drop_columns = [\"id\"] }", &["objects.map (unfit)", "id"]),
+    ("", &["kafka.topic (unfit)", "does not exist", "create topic"]),
+];
+
+#[test]
+fn a_reload_that_would_fail_the_precheck_is_refused_and_changes_nothing() {
+    let servers = shared(&["mysql97", "kafka"]);
+    let (server, brokers) = (servers.mysql97(), servers.brokers());
+    let schema = fresh("unfit");
+    let mut root = Session::open(&server);
+    root.run(&format!("CREATE DATABASE {schema}"));
+    root.run(&format!("CREATE TABLE {schema}.t (id BIGINT PRIMARY KEY, v VARCHAR(200))"));
+    let mut daemon = Daemon::new("");
+    let configure = |daemon: &Daemon, more: &str| {
+        daemon.configure_to_file(&server.url("relay"), &format!("{schema}.*"), Extra { more, ..Extra::default() });
+    };
+    let reload = |daemon: &Daemon| daemon.post("/api/v1/reload", "{}").expect("an answer");
+    let missing = |more: &str| {
+        let topic = fresh("missing");
+        format!("[[delivery]]\nname = \"unfit\"\n{more}\n[delivery.kafka]\nbrokers = {brokers:?}\ntopic = {topic:?}\n")
+    };
+    configure(&daemon, "");
+    daemon.start();
+    for (settings, words) in UNFIT {
+        let unfit = match settings {
+            "" => missing(""),
+            settings => {
+                let path = daemon.dir().join("unfit");
+                format!("[[delivery]]\nname = \"unfit\"\n{settings}\nfile = {{ path = \"{}\" }}\n", path.display())
+            }
+        };
+        configure(&daemon, &unfit);
+        let (status, answer) = reload(&daemon);
+        assert_eq!(status, 422, "{settings}: {answer}");
+        for word in words.iter().chain(&["nothing was changed"]) {
+            assert!(answer.contains(word), "{settings}: {word}: {answer}");
+        }
+        let cursors = daemon.json("/api/v1/status")["cursors"].as_array().expect("a list").len();
+        assert_eq!(cursors, 1, "{settings}");
+    }
+    // One that does not run asks for nothing yet.
+    configure(&daemon, &missing("paused = true"));
+    let (status, answer) = reload(&daemon);
+    assert_eq!(status, 200, "{answer}");
+    root.run(&format!("INSERT INTO {schema}.t VALUES (1, 'a')"));
+    wait_until("the delivery goes on", PATIENCE, || (ids(&daemon, "lines") == [1]).then_some(()));
+    assert!(daemon.stop().success());
+    root.run(&format!("DROP DATABASE {schema}"));
+}
