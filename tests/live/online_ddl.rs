@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::beside::{Going, beside};
 use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{Database, shared, tool};
 use crate::support::sql::Session;
@@ -58,20 +58,11 @@ fn gh_ost(program: &Path, database: &Database, schema: &str) -> Command {
 
 const ALTER: &str = "ADD COLUMN note VARCHAR(20) NOT NULL DEFAULT 'later', DROP COLUMN old, ADD KEY by_a (a)";
 
-/// Ends the writer when its test ends, also by a failure.
-struct Stops<'s>(&'s AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Rows that statements changed, by what messages call them.
 type Counts = BTreeMap<&'static str, u64>;
 
 /// Writes to the table until it is told to stop; both shapes take these statements.
-fn write(database: &Database, schema: &str, stop: &AtomicBool) -> Counts {
+fn write(database: &Database, schema: &str, going: &Going) -> Counts {
     let mut session = Session::open(database);
     let mut counts = Counts::new();
     // The tools copy under locks: a statement that the server ends for a deadlock's sake is repeated.
@@ -83,7 +74,7 @@ fn write(database: &Database, schema: &str, stop: &AtomicBool) -> Counts {
         *counts.entry(what).or_default() += session.affected();
     };
     let mut turn = 0u32;
-    while !stop.load(Ordering::Relaxed) {
+    while going.on() {
         turn += 1;
         run("INSERT", format!("INSERT INTO {schema}.orders (a) VALUES ({turn})"));
         run("UPDATE", format!("UPDATE {schema}.orders SET a = a + 1 WHERE id = {}", turn % ROWS + 1));
@@ -119,17 +110,14 @@ fn changes_by_a_tool(database: &Database, selection: &str, tool: &Tool<'_>) {
         let values: Vec<String> = (start..start + 1000).map(|n| format!("({n}, {n})")).collect();
         root.run(&format!("INSERT INTO {schema}.orders (a, old) VALUES {}", values.join(",")));
     }
-    let stop = AtomicBool::new(false);
-    let (done, mut counts) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| write(database, &schema, &stop));
-        let stops = Stops(&stop);
+    let (mut counts, done) = beside([|going: &Going| write(database, &schema, going)], || {
         let done = (tool.run)(&schema).output().expect("the tool runs");
         if done.status.success() {
             root.run(&format!("UPDATE {schema}.orders SET note = 'nachher' WHERE id = 1"));
         }
-        drop(stops);
-        (done, writing.join().expect("the writer does not fail"))
+        done
     });
+    let mut counts = counts.remove(0);
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{}: {said}", done.status);
     let old = table(&mut root, &format!("SELECT id, a, old FROM {schema}.{}", tool.old_table));
