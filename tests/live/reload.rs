@@ -194,11 +194,15 @@ fn a_reload_that_would_fail_the_precheck_is_refused_and_changes_nothing() {
     let schema = fresh("unfit");
     let mut root = Session::open(&server);
     root.run(&format!("CREATE DATABASE {schema}"));
-    root.run(&format!("CREATE TABLE {schema}.t (id BIGINT PRIMARY KEY, v VARCHAR(200))"));
+    for table in ["t", "T"] {
+        root.run(&format!("CREATE TABLE {schema}.{table} (id BIGINT PRIMARY KEY, v VARCHAR(200))"));
+    }
     let mut daemon = Daemon::new("");
-    let configure = |daemon: &Daemon, more: &str| {
-        daemon.configure_to_file(&server.url("relay"), &format!("{schema}.*"), Extra { more, ..Extra::default() });
+    let select = |daemon: &Daemon, tables: &str, more: &str| {
+        let extra = Extra { delivery: "case_policy = \"lower\"", more, ..Extra::default() };
+        daemon.configure_to_file(&server.url("relay"), &format!("{schema}.{tables}"), extra);
     };
+    let configure = |daemon: &Daemon, more: &str| select(daemon, "t", more);
     let reload = |daemon: &Daemon| daemon.post("/api/v1/reload", "{}").expect("an answer");
     let missing = |more: &str| {
         let topic = fresh("missing");
@@ -223,6 +227,10 @@ fn a_reload_that_would_fail_the_precheck_is_refused_and_changes_nothing() {
         let cursors = daemon.json("/api/v1/status")["cursors"].as_array().expect("a list").len();
         assert_eq!(cursors, 1, "{settings}");
     }
+    // A selection concerns the deliveries that stay as they are.
+    select(&daemon, "*", "");
+    let (status, answer) = reload(&daemon);
+    assert!(status == 422 && answer.contains("objects.case_clash (lines)"), "{status}: {answer}");
     // One that does not run asks for nothing yet.
     configure(&daemon, &missing("paused = true"));
     let (status, answer) = reload(&daemon);
