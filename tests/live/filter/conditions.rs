@@ -149,6 +149,26 @@ impl<'t> Writer<'t> {
         }
     }
 
+    /// A number that is computed from literals alone, which servers compute before they look at a row.
+    fn constant(&mut self) -> String {
+        let (a, b) = (self.random.random_range(-9..2010), self.random.random_range(1..9));
+        let choices = [
+            format!("({a} + {b})"),
+            format!("({a} - {b}.5)"),
+            format!("{a} * {b}"),
+            format!("{a} * 1e{b}"),
+            format!("MOD({a}, {b}.25e0)"),
+            format!("ABS({a})"),
+            format!("COALESCE(NULL, {b})"),
+            format!("IFNULL({b}, {a})"),
+            format!("({a} < {b})"),
+            format!("({a} + '{b}')"),
+            format!("CHAR_LENGTH('{a}')"),
+            format!("YEAR('2000-01-0{b}')"),
+        ];
+        self.one_of(&choices)
+    }
+
     fn comparison(&mut self) -> &'static str {
         self.one_of(&["=", "=", "<>", "!=", "<", "<=", ">", ">=", "<=>"])
     }
@@ -199,8 +219,12 @@ impl<'t> Writer<'t> {
     }
 
     fn text_operand(&mut self, column: &Column) -> String {
-        match self.random.random_range(0..8) {
+        match self.random.random_range(0..9) {
             0 => self.text_value(column, 1),
+            1 => {
+                let function = self.one_of(&["LOWER(", "UPPER(", "CONCAT('a', ", "IFNULL(NULL, ", "COALESCE("]);
+                format!("{function}{})", quoted(&text(&mut self.random)))
+            }
             _ => quoted(&text(&mut self.random)),
         }
     }
@@ -274,7 +298,8 @@ impl<'t> Writer<'t> {
         let name = format!("`{}`", column.name);
         let kind = column.kind;
         let value = if self.chance(45) { name.clone() } else { self.number_value(&name, 2) };
-        match self.random.random_range(0..12) {
+        match self.random.random_range(0..14) {
+            12 | 13 => self.compared(&value, Self::constant),
             0 => self.compared(&value, |writer| {
                 writer.one_of(&["'12'", "'1.5'", "'abc'", "' 7'", "'1e1'", "'0'", "'100'"]).to_owned()
             }),
@@ -359,6 +384,9 @@ impl<'t> Writer<'t> {
             }
             4 => {
                 let typed = self.one_of(&[
+                    "DATE('2000-01-02 12:00:00')",
+                    "FROM_UNIXTIME(946684800)",
+                    "FROM_UNIXTIME(946684800.5)",
                     "DATE'2000-01-02'",
                     "TIMESTAMP'2000-01-02 00:00:00'",
                     "TIMESTAMP'1999-03-01 23:00:00.5'",
