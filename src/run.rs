@@ -7,6 +7,7 @@ mod deliveries;
 pub mod gauges;
 mod lag;
 pub mod reload;
+mod snapshot;
 mod zone;
 
 use std::path::PathBuf;
@@ -27,9 +28,10 @@ use crate::log::{Checkpoint, LogError};
 use crate::snapshot::limit::Limit;
 use crate::status::{State, Status};
 use crate::supervisor::{Cause, Outcome, Policy, supervise};
-use crate::{api, capture, metrics, snapshot};
+use crate::{api, capture, metrics};
 
 pub use daemon::{ActionError, Daemon, ReloadError, Reset, reset_cursor};
+pub use snapshot::SnapshotActError;
 
 /// How long capture may take to end, and how long deliveries may take to have their last acks.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -416,7 +418,7 @@ async fn supervise_snapshot(daemon: Arc<Daemon>, stop: CancellationToken) -> Out
     };
     supervise("snapshot", &task, policy, daemon.snapshot_control(), &stop, |shutdown| {
         let config = daemon.config();
-        let context = snapshot::SnapshotContext {
+        let context = crate::snapshot::SnapshotContext {
             source: Arc::new(config.source.clone()),
             settings: config.snapshot,
             store: daemon.store().clone(),
@@ -426,7 +428,7 @@ async fn supervise_snapshot(daemon: Arc<Daemon>, stop: CancellationToken) -> Out
             handle: handle.clone(),
             shutdown,
         };
-        async move { snapshot::run(context).await.map_err(|e| Box::new(e) as Box<dyn crate::failure::Failure>) }
+        async move { crate::snapshot::run(context).await.map_err(|e| Box::new(e) as Box<dyn crate::failure::Failure>) }
     })
     .await
 }

@@ -7,6 +7,7 @@ mod error;
 mod guard;
 mod log;
 mod overview;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -43,6 +44,11 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .route("/checks", get(overview::checks))
         .route("/reload", post(overview::reload))
         .route("/source/resume", post(overview::resume_source))
+        .route("/snapshot", get(snapshot::show))
+        .route("/snapshot/start", post(snapshot::start))
+        .route("/snapshot/stop", post(snapshot::stop))
+        .route("/snapshot/pause", post(snapshot::pause))
+        .route("/snapshot/resume", post(snapshot::resume))
         .route("/cursors", get(cursors::list).post(cursors::create))
         .route("/cursors/{name}", get(cursors::show))
         .route("/cursors/{name}", delete(cursors::remove))

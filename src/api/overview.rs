@@ -40,18 +40,10 @@ pub(super) async fn status(State(daemon): State<Arc<Daemon>>) -> Json<Value> {
 
 /// The copy of tables; null when none is asked for.
 fn snapshot(daemon: &Daemon) -> Value {
-    let settings = daemon.config().snapshot;
-    if settings.mode == SnapshotMode::Never {
-        return Value::Null;
+    match daemon.config().snapshot.mode {
+        SnapshotMode::Never => Value::Null,
+        _ => super::snapshot::facts(daemon),
     }
-    let handle = daemon.status().snapshot();
-    json!({
-        "mode": settings.mode,
-        "state": handle.task().state(),
-        "since_ms": handle.task().since_ms(),
-        "problem": handle.task().problem(),
-        "progress": handle.view(),
-    })
 }
 
 /// A checkpoint in words.

@@ -15,6 +15,8 @@ pub enum SnapshotMode {
     Initial,
     /// The same, and the relay ends when that is done and delivered.
     Only,
+    /// Tables are copied when someone asks for them one by one.
+    Adhoc,
 }
 
 /// The copy of rows that were there before the stream.

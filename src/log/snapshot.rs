@@ -23,6 +23,13 @@ pub enum SnapshotMark {
         /// Why, in words.
         reason: String,
     },
+    /// The copy of the table was asked for, whatever there was of it before.
+    Begun {
+        /// Schema of the table.
+        database: String,
+        /// Its name.
+        table: String,
+    },
 }
 
 /// Which rows of which table a chunk is, and between which places of the source it was read.
@@ -99,6 +106,8 @@ pub enum CopyState {
     Done,
     /// It ended without that, for this reason.
     Ended(String),
+    /// Someone ended it; it goes on when it is asked for.
+    Stopped,
 }
 
 impl TableProgress {

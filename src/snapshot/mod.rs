@@ -137,6 +137,7 @@ impl SnapshotContext {
                 Ok(()) => {
                     let (state, why) = match &job.progress.state {
                         CopyState::Ended(why) => (TableState::Ended, Some(why.clone())),
+                        CopyState::Stopped => (TableState::Stopped, None),
                         _ => (TableState::Done, None),
                     };
                     self.show(&job.progress, state, why);
@@ -189,14 +190,21 @@ impl SnapshotContext {
         }
         let (mut jobs, mut views) = (VecDeque::new(), Vec::new());
         for (&(database, table), &estimate) in names.iter().filter(|((database, table), _)| wanted(database, table)) {
-            let progress = known
-                .remove(&(database.to_owned(), table.to_owned()))
+            let progress = known.remove(&(database.to_owned(), table.to_owned()));
+            if progress.is_none() && self.settings.mode == SnapshotMode::Adhoc {
+                continue;
+            }
+            let progress = progress
                 .filter(|known| !matches!(known.state, CopyState::Ended(_)))
                 .unwrap_or_else(|| TableProgress::begin(database, table, 0));
-            let done = progress.state == CopyState::Done;
+            let state = match progress.state {
+                CopyState::Done => TableState::Done,
+                CopyState::Stopped => TableState::Stopped,
+                CopyState::Copying | CopyState::Ended(_) => TableState::Waiting,
+            };
             views.push(TableView {
                 table: format!("{database}.{table}"),
-                state: if done { TableState::Done } else { TableState::Waiting },
+                state,
                 rows: progress.rows,
                 bytes: progress.bytes,
                 chunks: progress.chunks,
@@ -204,7 +212,7 @@ impl SnapshotContext {
                 restarts: progress.restarts,
                 problem: None,
             });
-            if !done {
+            if state == TableState::Waiting {
                 jobs.push_back(Job { progress, failures: 0, not_before: tokio::time::Instant::now() });
             }
         }

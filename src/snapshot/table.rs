@@ -53,6 +53,10 @@ impl<'a> Copier<'a> {
 
     async fn copy_chunks(&mut self, progress: &mut TableProgress) -> Result<(), CopyError> {
         while progress.state == CopyState::Copying {
+            if self.context.handle.take_stop(&format!("{}.{}", progress.database, progress.table)) {
+                self.finish(progress, CopyState::Stopped, "someone stopped it").await;
+                continue;
+            }
             self.context.wait_for_capture().await;
             self.context.limit.wait().await;
             let Some(window) = self.window(progress).await? else { continue };
@@ -89,7 +93,8 @@ impl<'a> Copier<'a> {
                 Ok(None)
             }
             Err(OpenRefused::Unknown) => {
-                self.end(progress, "the table is not there any more").await;
+                let reason = "the table is not there any more";
+                self.finish(progress, CopyState::Ended(reason.to_owned()), reason).await;
                 Ok(None)
             }
             Err(refused @ OpenRefused::Unreadable(_)) => Err(CopyError::Definition(refused)),
@@ -120,9 +125,9 @@ impl<'a> Copier<'a> {
         true
     }
 
-    /// The copy ends here, for good.
-    async fn end(&mut self, progress: &mut TableProgress, reason: &str) {
-        let ended = TableProgress { state: CopyState::Ended(reason.to_owned()), ..progress.clone() };
+    /// The copy ends here, without the rest of the table.
+    async fn finish(&mut self, progress: &mut TableProgress, state: CopyState, reason: &str) {
+        let ended = TableProgress { state, ..progress.clone() };
         let (database, table) = (progress.database.clone(), progress.table.clone());
         let mark = SnapshotMark::Abandoned { database, table, reason: reason.to_owned() };
         if self.context.chunks.mark(mark, note(&ended)).await {

@@ -1,6 +1,6 @@
 //! What the copy of tables says about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub enum TableState {
     Failing,
     /// It ended without being copied to its end.
     Ended,
+    /// Someone stopped it.
+    Stopped,
 }
 
 /// One table.
@@ -88,6 +90,8 @@ struct SnapshotCell {
     task: Task,
     tables: Mutex<BTreeMap<String, TableView>>,
     counts: Mutex<Counts>,
+    /// Tables that someone asked to be stopped.
+    stopping: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -99,8 +103,8 @@ struct Counts {
 
 impl SnapshotHandle {
     pub(super) fn new() -> Self {
-        let (tables, counts) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(SnapshotCell { task: Task::new(), tables, counts }))
+        let (tables, counts, stopping) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(SnapshotCell { task: Task::new(), tables, counts, stopping }))
     }
 
     /// State and problem, for the supervisor and for status.
@@ -119,6 +123,31 @@ impl SnapshotHandle {
         if let Some(view) = lock(&self.0.tables).get_mut(table) {
             change(view);
         }
+    }
+
+    /// One table.
+    pub fn table(&self, table: &str) -> Option<TableView> {
+        lock(&self.0.tables).get(table).cloned()
+    }
+
+    /// Every table, by name.
+    pub fn tables(&self) -> Vec<TableView> {
+        lock(&self.0.tables).values().cloned().collect()
+    }
+
+    /// Asks for the copy of a table to end; false when none is under way.
+    pub fn stop(&self, table: &str) -> bool {
+        let under_way = [TableState::Waiting, TableState::Copying, TableState::Failing];
+        let found = lock(&self.0.tables).get(table).is_some_and(|view| under_way.contains(&view.state));
+        if found {
+            lock(&self.0.stopping).insert(table.to_owned());
+        }
+        found
+    }
+
+    /// Whether that was asked for, once.
+    pub fn take_stop(&self, table: &str) -> bool {
+        lock(&self.0.stopping).remove(table)
     }
 
     /// Counts a chunk that entered the log.
@@ -156,7 +185,7 @@ impl SnapshotHandle {
                 TableState::Done => view.done += 1,
                 TableState::Waiting => {}
                 TableState::Failing => view.failing += 1,
-                TableState::Copying | TableState::Ended => {}
+                TableState::Copying | TableState::Ended | TableState::Stopped => {}
             }
             if !matches!(table.state, TableState::Done | TableState::Waiting) {
                 view.at_work.push(table.clone());

@@ -232,3 +232,48 @@ fn a_server_without_gtids_is_copied_behind_windows_of_some_age() {
     }
     super::load::copied_under_load_with(&server, 7, 0, "settle = \"1s\"");
 }
+
+/// A table is copied when someone asks, again when it was before, and no longer when someone stops it.
+#[test]
+fn tables_are_copied_one_by_one_on_demand() {
+    let servers = shared(&["mysql97"]);
+    let server = servers.mysql97();
+    let schema = fresh("adhoc");
+    let mut root = Session::open(&server);
+    root.run(&format!("CREATE DATABASE {schema}"));
+    for table in ["asked", "other"] {
+        root.run(&format!("CREATE TABLE {schema}.{table} (id INT PRIMARY KEY)"));
+        let values: Vec<String> = (0..60).map(|id| format!("({id})")).collect();
+        root.run(&format!("INSERT INTO {schema}.{table} VALUES {}", values.join(", ")));
+    }
+    let mut daemon = daemon(&server, &schema, "latest", "mode = \"adhoc\"\nchunk_rows = 5\nrps = 20");
+    daemon.start();
+    wait_until_copied(&daemon);
+    let act = |act: &str, table: &str| {
+        let body = format!("{{\"table\": \"{table}\"}}");
+        daemon.post(&format!("/api/v1/snapshot/{act}"), &body).expect("an answer").0
+    };
+    let asked = format!("{schema}.asked");
+    let state = || {
+        let snapshot = daemon.json("/api/v1/snapshot");
+        let tables = snapshot["tables"].as_array()?.clone();
+        let view = tables.into_iter().find(|view| view["table"] == asked.as_str())?;
+        Some((view["state"].as_str()?.to_owned(), view["rows"].as_u64()?))
+    };
+    let copied = || records(&daemon).iter().filter(|record| is_copied(record)).count();
+    assert_eq!((act("start", "nonsense"), act("start", "elsewhere.t"), act("stop", &asked)), (422, 422, 404));
+    assert_eq!(act("start", &asked), 200);
+    wait_until("it is being copied", PATIENCE, || state().filter(|(_, rows)| *rows >= 10));
+    assert_eq!(act("start", &asked), 409, "it is under way");
+    assert_eq!(act("stop", &asked), 200);
+    wait_until("it is stopped", PATIENCE, || (state()?.0 == "stopped").then_some(()));
+    let before = wait_until("what was copied is delivered", PATIENCE, || Some(copied()).filter(|rows| *rows >= 10));
+    assert!(before < 60, "{before}");
+    assert_eq!(act("start", &asked), 200);
+    wait_until("all of it is copied", PATIENCE, || (state()? == ("done".to_owned(), 60)).then_some(()));
+    wait_until_delivered(&daemon);
+    let all = records(&daemon);
+    assert!(all.iter().all(|record| record["table"] != "other"), "nobody asked for it");
+    assert_eq!(rows(&all, "asked").len(), 60);
+    assert!(daemon.stop().success());
+}
