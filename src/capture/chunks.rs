@@ -26,6 +26,10 @@ pub struct Opened {
     pub executed: SourcePosition,
     /// File and position that the stream has come to.
     pub place: (String, u64),
+    /// XA transactions that the stream saw commit and the source may not show yet, as it names them.
+    pub committing: Vec<String>,
+    /// How many transactions committed so far whose rows the log does not have.
+    pub without_rows: u64,
     /// What tells the server that is captured from others; the table must be read there.
     pub server: String,
 }

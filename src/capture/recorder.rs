@@ -16,6 +16,7 @@
 
 mod begin;
 mod chunks;
+mod committing;
 mod control;
 mod prepared;
 mod rows;
@@ -40,6 +41,7 @@ use super::window::Windows;
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType, FormatDescription};
 use crate::binlog::gtid::{GtidParseError, GtidSet, MariadbPosition};
 use crate::log::{Checkpoint, flag, kind};
+use committing::Committing;
 
 /// Flag of a rows event: the last one of its statement (`STMT_END_F`).
 const STATEMENT_END: u8 = 0x01;
@@ -125,6 +127,10 @@ pub(super) struct Recorder {
     transaction: Transaction,
     /// Chunks of tables that are being copied.
     windows: Windows,
+    /// XA transactions that the source may not show yet; only where it says no other way what it shows.
+    committing: Committing,
+    /// Transactions that committed without their rows: those were prepared before the log begins.
+    without_rows: u64,
     inflated: Vec<u8>,
     unsubmitted: usize,
     ended: Ended,
@@ -184,6 +190,8 @@ impl Recorder {
             retired: Vec::new(),
             transaction: Transaction::default(),
             windows: Windows::default(),
+            committing: Committing::default(),
+            without_rows: 0,
             inflated: Vec::new(),
             unsubmitted: 0,
             ended: Ended::default(),

@@ -2,6 +2,7 @@
 //! transactions, no locks of rows or tables, nothing written; the view lives as long as the chunk.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,11 +12,12 @@ use super::image::{ImageWriter, select_list};
 use super::literal::{behind, key_literals};
 use crate::binlog::RowWriter;
 use crate::binlog::event::Dialect;
+use crate::binlog::gtid::GtidSet;
 use crate::binlog::rows_writer::EventOrigin;
 use crate::capture::chunks::{ChunkRows, Opened};
 use crate::capture::facts::compare_files;
 use crate::capture::source::Session;
-use crate::capture::stream::{ConnectOptions, Field, Selected, StreamError, identifier, text_literal};
+use crate::capture::stream::{ConnectOptions, Field, Row, Selected, StreamError, identifier, text_literal};
 use crate::capture::window::append_key;
 use crate::log::SourcePosition;
 
@@ -205,10 +207,27 @@ impl Reader {
             // MariaDB's view says itself how far it goes; elsewhere the window's age has to do.
             _ => "1".to_owned(),
         };
-        let rows = connection.query(&format!("SELECT {shown}, UNIX_TIMESTAMP()")).await?;
+        let owned = if dialect == Dialect::MySql { "@@GLOBAL.gtid_owned" } else { "''" };
+        let owned = if matches!(opened.executed, SourcePosition::MySqlGtid(_)) { owned } else { "''" };
+        let rows = connection.query(&format!("SELECT {shown}, UNIX_TIMESTAMP(), {owned}")).await?;
         let cell = |at: usize| rows.first().and_then(|row| row.at(at));
         if cell(0) != Some("1") {
             return Ok(None);
+        }
+        // MySQL 5.6 calls a transaction executed once it is in the binlog; until it shows as well, it has an owner.
+        if let (SourcePosition::MySqlGtid(set), Some(owned)) = (&opened.executed, cell(2).filter(|o| !o.is_empty())) {
+            if is_owned(set, owned) {
+                return Ok(None);
+            }
+        }
+        if !opened.committing.is_empty() {
+            let rows = connection.query("XA RECOVER FORMAT='SQL'").await?;
+            let xids = |row: Row<'_>| row.get("data").map(str::to_ascii_lowercase);
+            let prepared: HashSet<String> = rows.iter().filter_map(xids).collect();
+            // A name may have been taken again, by a transaction that is no hindrance; then this waits in vain for once.
+            if opened.committing.iter().any(|xid| prepared.contains(&xid.to_ascii_lowercase())) {
+                return Ok(None);
+            }
         }
         // Servers that have fractions of a second print none here.
         let timestamp = cell(1).and_then(|text| text.split('.').next()?.parse().ok()).unwrap_or(0);
@@ -338,10 +357,44 @@ fn statement(opened: &Opened, range: Range<'_>) -> Option<String> {
     ))
 }
 
+/// Whether a transaction of the set is among those that `gtid_owned` names, as `uuid:17#4:18#5` with threads behind `#`.
+/// Only MySQL 5.6 has to be asked so, and writes nothing else there.
+fn is_owned(set: &str, owned: &str) -> bool {
+    let mut numbers = String::with_capacity(owned.len());
+    let mut in_thread = false;
+    for c in owned.chars() {
+        in_thread = c == '#' || (in_thread && c.is_ascii_digit());
+        if !in_thread {
+            numbers.push(c);
+        }
+    }
+    let (Ok(set), Ok(owned)) = (set.parse::<GtidSet>(), numbers.parse::<GtidSet>()) else { return false };
+    owned.difference(&set) != owned
+}
+
 fn is_before(place: &(String, u64), other: &(String, u64)) -> bool {
     match compare_files(&place.0, &other.0) {
         Some(Ordering::Less) | None => true,
         Some(Ordering::Equal) => place.1 < other.1,
         Some(Ordering::Greater) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_with_an_owner_does_not_show_yet() {
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23";
+        for (owned, expected) in [
+            ("3E11FA47-71CA-11E1-9E33-C80AA9429562:23#4", true),
+            ("3e11fa47-71ca-11e1-9e33-c80aa9429562:24#23:20#11", true),
+            ("3e11fa47-71ca-11e1-9e33-c80aa9429562:24#23:25#11", false),
+            ("11111111-71ca-11e1-9e33-c80aa9429562:5#1,\n3e11fa47-71ca-11e1-9e33-c80aa9429562:1#7", true),
+            ("11111111-71ca-11e1-9e33-c80aa9429562:5#1", false),
+        ] {
+            assert_eq!(is_owned(set, owned), expected, "{owned}");
+        }
     }
 }

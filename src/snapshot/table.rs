@@ -32,11 +32,13 @@ pub(super) struct Copier<'a> {
     /// A window that serves several chunks, and the one that is to follow it: where a window has to be of some age.
     kept: Option<OpenWindow>,
     next: Option<OpenWindow>,
+    /// How many transactions had committed without their rows when the copy at hand began.
+    without_rows: Option<u64>,
 }
 
 impl<'a> Copier<'a> {
     pub(super) fn new(context: &'a SnapshotContext) -> Self {
-        Self { context, reader: None, rows: context.settings.chunk_rows, kept: None, next: None }
+        Self { context, reader: None, rows: context.settings.chunk_rows, kept: None, next: None, without_rows: None }
     }
 
     /// Copies a table to its end, or to where it turns out to have none. `progress` says how far it has come, also
@@ -48,6 +50,7 @@ impl<'a> Copier<'a> {
         self.rows = self.context.settings.chunk_rows;
         let copied = self.copy_chunks(progress).await;
         (self.kept, self.next) = (None, None);
+        self.without_rows = None;
         copied
     }
 
@@ -101,10 +104,24 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// Whether the copy goes on under the definition that the window was opened with; else it begins anew.
+    /// Whether the copy goes on under the definition that the window was opened with, and from what it has; else it
+    /// begins anew.
     async fn agrees(&mut self, window: &OpenWindow, progress: &mut TableProgress) -> bool {
         let schema = window.opened.definition.id;
-        progress.schema == schema || self.begin_anew(schema, progress, "a statement changed the table").await
+        let without_rows = window.opened.without_rows;
+        let known = *self.without_rows.get_or_insert(without_rows);
+        let reason = if progress.schema != schema {
+            "a statement changed the table"
+        } else if without_rows > known {
+            "an XA transaction committed whose rows were prepared before the log begins"
+        } else {
+            return true;
+        };
+        if !self.begin_anew(schema, progress, reason).await {
+            return false;
+        }
+        self.without_rows = Some(without_rows);
+        true
     }
 
     /// Begins the copy anew; false when capture ended meanwhile, and nothing has changed.

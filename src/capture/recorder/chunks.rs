@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 
 use relay_store::{EntryHeader, Note, Seq};
+use tokio::time::Instant;
 
 use super::{Recorder, append};
 use crate::binlog::event::{Event, EventHeader, EventType};
@@ -76,7 +77,15 @@ impl Recorder {
         self.windows.open(id, name, plan.clone(), definition.id, executed.clone());
         let (file, position) = self.place();
         let place = (file.to_owned(), position);
-        Ok(Opened { definition: definition.into(), plan, executed, place, server: self.server.clone() })
+        Ok(Opened {
+            definition: definition.into(),
+            plan,
+            executed,
+            place,
+            committing: self.committing.names(Instant::now()),
+            without_rows: self.without_rows,
+            server: self.server.clone(),
+        })
     }
 
     /// Notes the keys of logged rows, when their table is being copied. What cannot be read stops no stream: the chunks

@@ -1,10 +1,12 @@
 //! The second phase of an XA transaction: rows that were prepared are copied into the transaction that commits them.
 
 use relay_store::{Entry, PreparedRange};
+use tokio::time::Instant;
 
 use super::{ENTRIES_BEFORE_XA_PREPARE, Recorder, STATEMENT_END, Taken, append};
 use crate::binlog::event::{Checksum, Event, EventHeader, EventType};
 use crate::capture::error::{CaptureError, EventError};
+use crate::capture::executed::Executed;
 use crate::capture::scene::MapHead;
 use crate::capture::statement::Xid;
 use crate::capture::transaction::Received;
@@ -19,6 +21,9 @@ impl Recorder {
         received: Received,
         time_us: u64,
     ) -> Result<Taken, EventError> {
+        if matches!(self.executed, Executed::MariaDb(_)) {
+            self.committing.note(xid, Instant::now());
+        }
         let key = xid.key();
         if let Some(range) = self.appender.prepared().into_iter().find(|range| range.xid == key) {
             if range.last.0 - range.first.0 < ENTRIES_BEFORE_XA_PREPARE {
@@ -37,6 +42,9 @@ impl Recorder {
         let tx_index = self.transaction.take_index();
         let flags = if self.checksum == Checksum::None { flag::NO_CHECKSUM } else { 0 };
         self.keep(event.raw, Received { flags, tx_index, ..received })?;
+        // They may be rows of any table, and in none of its chunks: what is being copied begins anew.
+        self.windows.note_statement(|_| true);
+        self.without_rows += 1;
         self.commit(time_us, None);
         Ok(Taken::Done)
     }

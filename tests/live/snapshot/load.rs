@@ -1,14 +1,16 @@
 //! Copies under load: what is rebuilt from the delivered records is the table, whatever happened meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
-use super::{PATIENCE, daemon, is_copied, progress, records, wait_until_copied, wait_until_delivered};
+use super::{PATIENCE, daemon, is_copied, progress, records, wait_until_delivered};
 use crate::support::beside::{Going, beside};
+use crate::support::daemon::Daemon;
 use crate::support::servers::{Database, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, seed, wait_until};
@@ -16,12 +18,18 @@ use crate::support::{fresh, seed, wait_until};
 /// Keys of the table; few enough that the load meets the chunks.
 const KEYS: u32 = 3_000;
 
+/// Between two statements of a writer: as long as capture follows, and while it does not.
+const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE_BEHIND: Duration = Duration::from_millis(200);
+
 /// Updates, deletes, inserts again and changes keys until it is told to stop.
-fn load(server: &Database, schema: &str, seed: u64, going: &Going) {
+fn load(server: &Database, schema: &str, seed: u64, behind: &AtomicBool, going: &Going) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut session = Session::open(server);
     let mut version = 0;
     while going.on() {
+        // No copy gets anywhere beside a load that capture cannot follow.
+        std::thread::sleep(if behind.load(Ordering::Relaxed) { PAUSE_BEHIND } else { PAUSE });
         version += 1;
         let key = random.random_range(0..KEYS);
         let statement = match random.random_range(0..10) {
@@ -50,9 +58,9 @@ fn load(server: &Database, schema: &str, seed: u64, going: &Going) {
             }
             _ => format!("UPDATE {schema}.t SET v = {version} WHERE id = {key}"),
         };
-        // A deadlock between the writers undoes one of them.
+        // A deadlock between the writers undoes one of them; inside of an XA transaction it is called XA_RBDEADLOCK.
         if let Err(error) = session.try_run(&statement) {
-            assert!(error.to_string().contains("Deadlock"), "{error}: {statement}");
+            assert!(error.to_string().to_ascii_lowercase().contains("deadlock"), "{error}: {statement}");
         }
     }
 }
@@ -108,19 +116,24 @@ pub fn copied_under_load_with(server: &Database, seed: u64, kills: u32, settings
     table(&mut root, &schema);
     let settings = format!("mode = \"initial\"\nchunk_rows = 40\n{settings}");
     let mut daemon = daemon(server, &schema, "latest", &settings);
-    let schema = &schema;
-    let writers = (0..2).map(|number| move |going: &Going| load(server, schema, seed ^ number, going));
+    let (schema, behind) = (&schema, &AtomicBool::new(false));
+    let watched = |daemon: &Daemon| {
+        let snapshot = progress(daemon);
+        behind.store(snapshot["progress"]["waits_for"] == "capture", Ordering::Relaxed);
+        snapshot
+    };
+    let writers = (0..2).map(|number| move |going: &Going| load(server, schema, seed ^ number, behind, going));
     beside(writers, || {
         for kill in 0..kills {
             daemon.start();
             let before = kill * KEYS / (kills + 2);
             wait_until("some chunks are copied", PATIENCE, || {
-                (progress(&daemon)["progress"]["rows"].as_u64()? > u64::from(before)).then_some(())
+                (watched(&daemon)["progress"]["rows"].as_u64()? > u64::from(before)).then_some(())
             });
             daemon.kill();
         }
         daemon.start();
-        wait_until_copied(&daemon);
+        wait_until("every table is copied", PATIENCE, || (watched(&daemon)["state"] == "completed").then_some(()));
         std::thread::sleep(Duration::from_millis(300));
     });
     root.run(&format!("INSERT INTO {schema}.t VALUES (4000000, 1, 'barrier')"));

@@ -14,7 +14,7 @@ use crate::support::sql::Session;
 use crate::support::wait_until;
 
 /// How long a copy may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A daemon that copies the tables of a schema into its file of lines.
 fn daemon(server: &Database, schema: &str, start: &str, snapshot: &str) -> Daemon {
