@@ -23,6 +23,7 @@
 //! | [`alert`] | which states and thresholds are posted to a webhook, and the posting |
 //! | [`check`] | the precheck, one file a family |
 //! | [`etl_try`] | what an ETL script would make of rows in the log |
+//! | [`remote`] | what the command line asks of a relay that runs |
 //! | [`import_dts`] | a DTS task as a config |
 //! | [`config`] | every setting with its default |
 //! | [`api`], [`metrics`], [`status`] | what an operator sees |
@@ -45,6 +46,7 @@ pub mod format;
 pub mod import_dts;
 pub mod log;
 pub mod metrics;
+pub mod remote;
 pub mod run;
 pub mod selection;
 pub mod sink;

@@ -12,6 +12,8 @@ use relay::etl_try::Trial;
 use relay::failure::Exit;
 use relay::import_dts::{self, FILE_BYTES_MAX, Input};
 use relay::log::address::Address;
+use relay::remote::snapshot::Act;
+use relay::remote::{Remote, RemoteError};
 use relay::run;
 use relay::selection::TablePatterns;
 use tracing_subscriber::EnvFilter;
@@ -70,6 +72,52 @@ enum Command {
     },
     /// Show rows of the log before and after an ETL script; reads the log's files only
     EtlTry(EtlTry),
+    /// Start, stop, pause, resume or show the copy of tables of a relay that runs
+    Snapshot {
+        #[command(flatten)]
+        api: Api,
+        #[command(subcommand)]
+        act: SnapshotAct,
+    },
+}
+
+#[derive(Args)]
+struct Api {
+    /// The config file, for where the relay's API listens
+    #[arg(long, short = 'c', global = true, default_value = "relay.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// The relay's API; without it admin.listen of the config
+    #[arg(long, global = true, value_name = "URL")]
+    admin: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum SnapshotAct {
+    /// Copy tables, again if they were copied before; the others go on
+    Start {
+        /// The table; may be given more than once
+        #[arg(long = "table", value_name = "DB.TABLE", required = true)]
+        tables: Vec<String>,
+    },
+    /// End the copies of tables where they are
+    Stop {
+        /// The table; may be given more than once
+        #[arg(long = "table", value_name = "DB.TABLE", required = true)]
+        tables: Vec<String>,
+    },
+    /// End reading, of all tables, until it is resumed
+    Pause,
+    /// Go on after a pause
+    Resume,
+    /// Say how far every table is
+    Status {
+        /// Show it again and again until nothing is left to do
+        #[arg(long)]
+        watch: bool,
+        /// Print what the API says, one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -119,6 +167,7 @@ fn main() -> ExitCode {
             check(&config.path, accept_warnings, json, print_config)
         }
         Command::EtlTry(arguments) => etl_try(arguments),
+        Command::Snapshot { api, act } => snapshot(&api, act),
         Command::ImportDts { files, out, json } => import_dts(&files, out.as_deref(), json),
     };
     match exit {
@@ -230,6 +279,22 @@ fn import_dts(files: &[PathBuf], out: Option<&Path>, json: bool) -> Ended {
         eprint!("{}", imported.report);
     }
     Ok(())
+}
+
+fn snapshot(api: &Api, act: SnapshotAct) -> Ended {
+    let ended = |e: RemoteError| (e.exit(), e.to_string());
+    let remote = match &api.admin {
+        Some(url) => Remote::at(url),
+        None => Remote::of(&load(&api.config)?.admin),
+    };
+    let act = match act {
+        SnapshotAct::Start { tables } => Act::Start(tables),
+        SnapshotAct::Stop { tables } => Act::Stop(tables),
+        SnapshotAct::Pause => Act::Pause,
+        SnapshotAct::Resume => Act::Resume,
+        SnapshotAct::Status { watch, json } => Act::Status { watch, json },
+    };
+    relay::remote::snapshot::run(&remote.map_err(ended)?, &act, &mut std::io::stdout().lock()).map_err(ended)
 }
 
 fn read_limited(path: &Path) -> Result<Vec<u8>, (Exit, String)> {

@@ -135,6 +135,22 @@ pub struct Gauges {
     pub poisoned: Gauge,
     /// The position up to which the log is durable, as labels.
     pub position: IntFamily,
+    /// Tables of the copy, by their state. All of these are absent where no table is to be copied.
+    pub snapshot_tables: IntFamily,
+    /// Rows read of all of them.
+    pub snapshot_rows: IntFamily,
+    /// Bytes of their images.
+    pub snapshot_bytes: IntFamily,
+    /// Rows that the source believes them to have.
+    pub snapshot_estimated_rows: IntFamily,
+    /// Rows that enter the log a second.
+    pub snapshot_rate: FloatFamily,
+    /// Until all of them did; absent while nothing moves.
+    pub snapshot_rest: FloatFamily,
+    /// Rows that the stream had newer.
+    pub snapshot_superseded: IntFamily,
+    /// Chunks read in vain.
+    pub snapshot_dropped: IntFamily,
 }
 
 /// The registry and all families.
@@ -329,6 +345,20 @@ fn register_gauges(r: &mut Registry) -> Gauges {
     r.register("log_damaged_ranges", "Damaged ranges of the log that are known", g.log_damage.clone());
     r.register("log_disk_full", "1 while the disk is full and capture waits", g.disk_full.clone());
     r.register("log_poisoned", "1 after a failed sync", g.poisoned.clone());
+    r.register("snapshot_tables", "Tables of the copy, by what becomes of them", g.snapshot_tables.clone());
+    r.register("snapshot_rows", "Rows that were read of the tables of the copy", g.snapshot_rows.clone());
+    let help = "Images of the rows that were read of the tables of the copy";
+    r.register_with_unit("snapshot", help, Unit::Bytes, g.snapshot_bytes.clone());
+    let help = "Rows that the source believes the tables of the copy to have";
+    r.register("snapshot_estimated_rows", help, g.snapshot_estimated_rows.clone());
+    let help = "Rows of the copy that enter the log a second, over the last half minute";
+    r.register("snapshot_rows_per_second", help, g.snapshot_rate.clone());
+    let help = "Until the copy is done, at the rate of the last half minute";
+    r.register_with_unit("snapshot_rest", help, Unit::Seconds, g.snapshot_rest.clone());
+    let help = "Rows of the copy that the stream had newer, in this life of the relay";
+    r.register("snapshot_superseded_rows", help, g.snapshot_superseded.clone());
+    let help = "Chunks of the copy that were read in vain, in this life of the relay";
+    r.register("snapshot_dropped_chunks", help, g.snapshot_dropped.clone());
     r.register("capture_position_info", "Up to where the log holds the source, as labels", g.position.clone());
     g
 }

@@ -25,7 +25,6 @@ use crate::check::{self, Item, Level, Report, Verdict};
 use crate::config::{Codec, Config, LaggingCursor, Log, Retention, SnapshotMode};
 use crate::failure::{Class, Exit};
 use crate::log::{Checkpoint, LogError};
-use crate::snapshot::limit::Limit;
 use crate::status::{State, Status};
 use crate::supervisor::{Cause, Outcome, Policy, supervise};
 use crate::{api, capture, metrics};
@@ -424,7 +423,7 @@ async fn supervise_snapshot(daemon: Arc<Daemon>, stop: CancellationToken) -> Out
             store: daemon.store().clone(),
             chunks: daemon.chunks().clone(),
             capture: daemon.status().capture(),
-            limit: Limit::new(&config.snapshot),
+            limit: daemon.snapshot_limit().clone(),
             handle: handle.clone(),
             shutdown,
         };

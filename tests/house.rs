@@ -49,7 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mysql_common", &["src/capture"]),
     ("rdkafka", &["src/sink/kafka"]),
     ("axum", &["src/api", "src/run.rs"]),
-    ("ureq", &["src/format/registry", "src/alert", "src/sink/maxcompute/client", "tools/src/cursor"]),
+    ("ureq", &["src/format/registry", "src/alert", "src/sink/maxcompute/client", "src/remote", "tools/src/cursor"]),
 ];
 
 /// Crates that relay-store must never know.

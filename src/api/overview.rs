@@ -115,6 +115,7 @@ pub(super) async fn reload(State(daemon): State<Arc<Daemon>>) -> Result<Json<Val
         "removed": plan.remove,
         "capture": plan.capture,
         "snapshot": plan.snapshot,
+        "snapshot_limits": plan.snapshot_limits,
         "retention": plan.retention,
         "alert": plan.alert,
     })))

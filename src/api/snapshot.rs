@@ -78,10 +78,10 @@ fn named(body: Result<Json<OneTable>, JsonRejection>) -> Result<TableId, ApiErro
 impl From<SnapshotActError> for ApiError {
     fn from(e: SnapshotActError) -> Self {
         let code = match e {
-            SnapshotActError::NotCaptured { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            SnapshotActError::NotCaptured { .. } | SnapshotActError::Unreadable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             SnapshotActError::NotCopied { .. } => StatusCode::NOT_FOUND,
             SnapshotActError::Never | SnapshotActError::UnderWay { .. } => StatusCode::CONFLICT,
-            SnapshotActError::NoCapture => StatusCode::SERVICE_UNAVAILABLE,
+            SnapshotActError::NoCapture | SnapshotActError::NotAsked { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(code, e.to_string())
     }

@@ -75,6 +75,7 @@ async fn of_both_sides(config: &Config, log: LogState<'_>, cursors: &Cursors) ->
     if let Some(found) = &asked.found {
         items.extend(objects::items(config, found));
         items.extend(snapshot::items(config, found));
+        items.extend(snapshot::readable(config, found).await);
     }
     let tables = asked.found.as_ref().map_or(&[][..], |found| &found.tables);
     items.extend(kafka::items(config, tables, cursors).await);

@@ -3,9 +3,13 @@
 use super::Item;
 use super::server::Found;
 use super::table::list;
+use crate::capture::source::Session;
+use crate::capture::stream::ConnectOptions;
 use crate::change::plan::TablePlan;
 use crate::config::{Config, SnapshotMode};
+use crate::log::TableDefinition;
 use crate::snapshot::literal::check_key;
+use crate::snapshot::probe::{Unreadable, probe};
 
 /// The items; none when no table is to be copied.
 pub(super) fn items(config: &Config, found: &Found) -> Vec<Item> {
@@ -13,6 +17,40 @@ pub(super) fn items(config: &Config, found: &Found) -> Vec<Item> {
         return Vec::new();
     }
     vec![marks(config, found), key(found)]
+}
+
+/// Whether the account may read every selected table; none when no table is to be copied.
+pub(super) async fn readable(config: &Config, found: &Found) -> Option<Item> {
+    const ID: &str = "snapshot.rows";
+    if config.snapshot.mode == SnapshotMode::Never {
+        return None;
+    }
+    let mut refused = Vec::new();
+    let mut session = None;
+    for options in ConnectOptions::each_host(&config.source) {
+        session = Session::connect(&options).await.ok();
+        if session.is_some() {
+            break;
+        }
+    }
+    // Whether the source answers at all is told by other items.
+    let mut session = session?;
+    for table in &found.tables {
+        let TableDefinition { database, table, .. } = &table.definition;
+        match probe(&mut session, database, table).await {
+            Ok(()) => {}
+            Err(Unreadable::Ask(error)) => {
+                return Some(Item::warn(ID, format!("{database}.{table} cannot be tried: {error}"), "try again"));
+            }
+            Err(why) => refused.push(why.to_string()),
+        }
+    }
+    if refused.is_empty() {
+        return Some(Item::pass(ID, "the account may read every selected table"));
+    }
+    // The stream does not need it, and other tables do not either.
+    let finding = format!("these are not copied, only streamed: {}", list(&refused));
+    Some(Item::warn(ID, finding, "grant SELECT on them to the relay's account, or leave them out of source.tables"))
 }
 
 fn marks(config: &Config, found: &Found) -> Item {
@@ -59,7 +97,7 @@ mod tests {
     use super::*;
     use crate::capture::facts::TableFacts;
     use crate::check::Level;
-    use crate::log::{ColumnDefinition, KeyDefinition, TableDefinition};
+    use crate::log::{ColumnDefinition, KeyDefinition};
 
     fn table(name: &str, column_type: &str, keyed: bool) -> TableFacts {
         let column = ColumnDefinition {

@@ -57,6 +57,11 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// Whether nothing but what a running copy takes over differs: how fast it may read.
+    pub fn differs_in_limits_only(&self, other: &Self) -> bool {
+        self != other && Self { qps: other.qps, rps: other.rps, mbps: other.mbps, ..*self } == *other
+    }
+
     pub(super) fn validate(&self) -> Result<(), FieldError> {
         super::within("threads", self.threads, 1, 64)?;
         super::within("chunk_rows", self.chunk_rows, 1, 1_000_000)?;

@@ -24,6 +24,7 @@ use crate::log::address::Address;
 use crate::log::resolve::ResolveError;
 use crate::log::tally::{Tally, TallyError, tally};
 use crate::metrics::Metrics;
+use crate::snapshot::limit::Limit;
 use crate::status::{State, Status};
 use crate::supervisor::{Cause, Control};
 
@@ -40,6 +41,7 @@ pub struct Daemon {
     capture: Control,
     chunks: Chunks,
     snapshot: Control,
+    snapshot_limit: Limit,
     deliveries: Deliveries,
     memory: Memory,
     /// Held while the set of tasks changes: reloads and acts on cursors go one at a time.
@@ -129,6 +131,7 @@ impl Daemon {
         let metrics = Arc::new(metrics_of(&config));
         let memory = Memory::new(&store);
         let deliveries = Deliveries::new(&config, store.clone(), Arc::clone(&status), Arc::clone(&metrics), fatal);
+        let snapshot_limit = Limit::new(&config.snapshot);
         Self {
             path,
             config: Mutex::new(Arc::new(config)),
@@ -138,6 +141,7 @@ impl Daemon {
             capture: Control::new(false),
             chunks: Chunks::default(),
             snapshot: Control::new(false),
+            snapshot_limit,
             deliveries,
             memory,
             acting: tokio::sync::Mutex::new(()),
@@ -184,6 +188,11 @@ impl Daemon {
         &self.snapshot
     }
 
+    /// How fast tables may be read.
+    pub(super) fn snapshot_limit(&self) -> &Limit {
+        &self.snapshot_limit
+    }
+
     /// Starts every delivery of the config. `stop` ends what outlives the single delivery.
     pub async fn start_deliveries(&self, stop: &CancellationToken) {
         let _acting = self.acting.lock().await;
@@ -208,6 +217,9 @@ impl Daemon {
         let new = Config::load(&self.path)?;
         let plan = plan(&self.config(), &new)?;
         self.check_reload(&new, &plan).await?;
+        if plan.snapshot || plan.snapshot_limits {
+            self.snapshot_limit.set(&new.snapshot);
+        }
         if plan.retention {
             self.store.set_retention(store_retention(&new.log.retention));
         }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Daemon;
 use super::lag::{Moment, Probe, lag_seconds};
-use crate::config::LaggingCursor;
+use crate::config::{LaggingCursor, SnapshotMode};
 use crate::log::Checkpoint;
-use crate::status::{State, now_us};
+use crate::status::{State, TableState, now_us};
 
 /// How often growth is sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(60);
@@ -136,6 +136,42 @@ fn free_bytes(dir: &std::path::Path) -> Option<u64> {
     facts.f_bavail.checked_mul(facts.f_frsize)
 }
 
+/// Sets the gauges of the copy of tables; none are shown where no table is to be copied.
+fn set_snapshot(daemon: &Daemon) {
+    let g = daemon.metrics().gauges();
+    for family in [&g.snapshot_tables, &g.snapshot_rows, &g.snapshot_bytes, &g.snapshot_estimated_rows] {
+        family.clear();
+    }
+    for family in [&g.snapshot_superseded, &g.snapshot_dropped] {
+        family.clear();
+    }
+    g.snapshot_rate.clear();
+    g.snapshot_rest.clear();
+    if daemon.config().snapshot.mode == SnapshotMode::Never {
+        return;
+    }
+    let handle = daemon.status().snapshot();
+    let tables = handle.tables();
+    for state in TableState::ALL {
+        let count = tables.iter().filter(|table| table.state == state).count();
+        g.snapshot_tables.get_or_create(&vec![("state", state.name().to_owned())]).set(count as i64);
+    }
+    let view = handle.view();
+    for (family, value) in [
+        (&g.snapshot_rows, view.rows),
+        (&g.snapshot_bytes, view.bytes),
+        (&g.snapshot_estimated_rows, view.estimated_rows),
+        (&g.snapshot_superseded, view.superseded),
+        (&g.snapshot_dropped, view.dropped_chunks),
+    ] {
+        family.get_or_create(&Vec::new()).set(value as i64);
+    }
+    g.snapshot_rate.get_or_create(&Vec::new()).set(view.rows_per_second);
+    if let Some(rest) = view.rest_seconds {
+        g.snapshot_rest.get_or_create(&Vec::new()).set(rest as f64);
+    }
+}
+
 /// Sets every gauge to what is true now.
 pub async fn set(daemon: &Arc<Daemon>) {
     let measures = measure(daemon).await;
@@ -170,6 +206,9 @@ pub async fn set(daemon: &Arc<Daemon>) {
         }
     }
     let mut states = vec![("capture".to_owned(), daemon.status().capture().state())];
+    if daemon.config().snapshot.mode != SnapshotMode::Never {
+        states.push(("snapshot".to_owned(), daemon.status().snapshot().task().state()));
+    }
     states.extend(daemon.status().deliveries().iter().map(|d| (format!("delivery/{}", d.name()), d.state())));
     for (task, now) in states {
         for state in State::ALL {
@@ -177,6 +216,7 @@ pub async fn set(daemon: &Arc<Daemon>) {
             g.state.get_or_create(&labels).set(i64::from(state == now));
         }
     }
+    set_snapshot(daemon);
     let (positions, stats) = (daemon.store().positions(), daemon.store().stats());
     g.log_bytes.set(stats.bytes as i64);
     g.log_segments.set(stats.segments as i64);

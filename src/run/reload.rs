@@ -22,6 +22,8 @@ pub struct Plan {
     pub capture: bool,
     /// Whether the copy of tables begins a new life with other settings.
     pub snapshot: bool,
+    /// Whether it is to read at another speed, and goes on.
+    pub snapshot_limits: bool,
     /// Whether the log's retention differs.
     pub retention: bool,
     /// Whether the alerts that are not a delivery's own differ.
@@ -46,6 +48,7 @@ impl fmt::Display for Plan {
             ("removed", self.remove.join(", ")),
             ("capture", if self.capture { "settings".to_owned() } else { String::new() }),
             ("snapshot", if self.snapshot { "settings".to_owned() } else { String::new() }),
+            ("snapshot", if self.snapshot_limits { "limits".to_owned() } else { String::new() }),
             ("alert", if self.alert { "settings".to_owned() } else { String::new() }),
             ("log", if self.retention { "retention".to_owned() } else { String::new() }),
         ];
@@ -95,7 +98,9 @@ pub fn plan(old: &Config, new: &Config) -> Result<Plan, RestartNeeded> {
     let find = |list: &[Delivery], name: &str| list.iter().find(|d| d.name == name).cloned();
     let mut plan = Plan {
         capture: old.source != new.source,
-        snapshot: old.snapshot != new.snapshot || old.source != new.source,
+        snapshot: (old.snapshot != new.snapshot && !old.snapshot.differs_in_limits_only(&new.snapshot))
+            || old.source != new.source,
+        snapshot_limits: old.snapshot.differs_in_limits_only(&new.snapshot),
         retention: old.log.retention != new.log.retention,
         alert: old.alert != new.alert,
         ..Plan::default()
@@ -151,6 +156,17 @@ mod tests {
         assert_eq!(plan.tune.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a"]);
         assert_eq!(plan.change.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["b"]);
         assert_eq!(plan.to_string(), "changed b; tuned a");
+    }
+
+    #[test]
+    fn a_copy_takes_over_its_limits_as_it_runs() {
+        let old = config("", "[snapshot]\nmode = \"initial\"");
+        let slower = config("", "[snapshot]\nmode = \"initial\"\nrps = 10\nmbps = 0.5");
+        let changed = plan(&old, &slower).unwrap();
+        assert!(changed.snapshot_limits && !changed.snapshot);
+        assert_eq!(changed.to_string(), "snapshot limits");
+        let other = plan(&old, &config("", "[snapshot]\nmode = \"initial\"\nrps = 10\nthreads = 2")).unwrap();
+        assert!(other.snapshot && !other.snapshot_limits);
     }
 
     #[test]

@@ -8,9 +8,11 @@ use tokio::time::timeout;
 
 use super::Daemon;
 use crate::capture::captured::Captured;
-use crate::config::{SnapshotMode, TableId};
+use crate::capture::source::Session;
+use crate::capture::stream::{ConnectOptions, StreamError};
+use crate::config::{SnapshotMode, Source, TableId};
 use crate::log::{SnapshotMark, TableProgress};
-use crate::status::TableState;
+use crate::snapshot::probe::{Unreadable, probe};
 
 /// How long an answer waits for capture to take the order into the log.
 const ORDER_WAIT: Duration = Duration::from_secs(10);
@@ -42,6 +44,17 @@ pub enum SnapshotActError {
     /// Capture does not run.
     #[error("capture does not take it now: see its state")]
     NoCapture,
+    /// The source cannot be asked.
+    #[error("ask the source about {table}: {source}")]
+    NotAsked {
+        /// The table.
+        table: String,
+        /// Why not.
+        source: Box<StreamError>,
+    },
+    /// It says that the table cannot be read.
+    #[error(transparent)]
+    Unreadable(Unreadable),
 }
 
 impl Daemon {
@@ -60,10 +73,10 @@ impl Daemon {
             return Err(SnapshotActError::NotCaptured { table: text });
         }
         let handle = self.status().snapshot();
-        let under_way = [TableState::Waiting, TableState::Copying, TableState::Failing];
-        if handle.table(&text).is_some_and(|view| under_way.contains(&view.state)) {
+        if handle.table(&text).is_some_and(|view| view.state.is_under_way()) {
             return Err(SnapshotActError::UnderWay { table: text });
         }
+        self.probe(&config.source, table).await?;
         let progress = TableProgress::begin(database, name, 0);
         let mark = SnapshotMark::Begun { database: database.clone(), table: name.clone() };
         let note = Note { key: progress.note_key(), value: Some(progress.encode()) };
@@ -72,9 +85,29 @@ impl Daemon {
             Ok(false) | Err(_) => return Err(SnapshotActError::NoCapture),
         }
         tracing::info!(audit = "start", task = "snapshot", table = text, "operator's act");
-        // The next life finds it in the log; chunks that are on their way now are read again.
-        self.snapshot_control().restart();
+        // The life at hand, if there is one; the next finds it in the log.
+        handle.order(text);
         Ok(())
+    }
+
+    /// Tries the table on the server that is captured.
+    async fn probe(&self, source: &Source, table: &TableId) -> Result<(), SnapshotActError> {
+        let server = self.status().capture().server().ok_or(SnapshotActError::NoCapture)?;
+        let options = ConnectOptions::each_host(source)
+            .find(|options| options.address() == server.host)
+            .ok_or(SnapshotActError::NoCapture)?;
+        let tried = async {
+            let mut session = Session::connect(&options).await?;
+            probe(&mut session, &table.database, &table.table).await
+        };
+        match tried.await {
+            Ok(()) => Ok(()),
+            Err(Unreadable::Ask(source)) => {
+                let table = format!("{}.{}", table.database, table.table);
+                Err(SnapshotActError::NotAsked { table, source: Box::new(source) })
+            }
+            Err(refused) => Err(SnapshotActError::Unreadable(refused)),
+        }
     }
 
     /// Ends the copy of a table where it is.

@@ -5,8 +5,10 @@
 //! | look in | for |
 //! |---|---|
 //! | [`run`] | which tables there are, and who copies them |
+//! | `queue.rs` | the tables that wait |
 //! | `table.rs` | one table: window, chunk, hand-over, again |
 //! | `reader.rs` | one chunk: the marks, the view, the rows |
+//! | [`probe`] | whether a table can be read at all |
 //! | [`limit`] | how fast tables may be read |
 //! | [`image`] | a row of an answer to the image that the binlog has of it |
 //! | [`literal`] | keys as literals, for where the next chunk begins |
@@ -16,11 +18,13 @@ pub mod error;
 pub mod image;
 pub mod limit;
 pub mod literal;
+pub mod probe;
+mod queue;
 mod reader;
 mod table;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_store::Store;
@@ -30,13 +34,14 @@ use crate::capture::captured::Captured;
 use crate::capture::chunks::Chunks;
 use crate::capture::online_ddl::OnlineDdl;
 use crate::capture::source::Session;
-use crate::capture::stream::ConnectOptions;
+use crate::capture::stream::{ConnectOptions, text_literal};
 use crate::config::{Snapshot, SnapshotMode, Source};
 use crate::failure::{Failure, chain};
 use crate::log::{CopyState, TableProgress};
 use crate::status::{CaptureHandle, SnapshotHandle, State, TableState, TableView};
 use error::CopyError;
 use limit::Limit;
+use queue::{Job, Queue};
 use table::Copier;
 
 /// No chunk is opened while capture is further behind than this.
@@ -68,14 +73,7 @@ pub struct SnapshotContext {
     pub shutdown: CancellationToken,
 }
 
-/// A table to be copied, and how often that failed on end.
-struct Job {
-    progress: TableProgress,
-    failures: u32,
-    not_before: tokio::time::Instant,
-}
-
-/// Copies every selected table that the log does not hold whole; then, or where none is to be copied, waits for the
+/// Copies every selected table that the log does not hold whole, and those that are asked for meanwhile, until the
 /// shutdown.
 ///
 /// # Errors
@@ -101,46 +99,61 @@ impl SnapshotContext {
         }
         let host = self.wait_until_captured().await;
         let jobs = self.jobs(&host).await?;
-        let all = jobs.len();
-        if all > 0 {
-            tracing::info!(tables = all, threads = self.settings.threads, "snapshot begins");
+        let queue = Arc::new(Queue::default());
+        if jobs.is_empty() {
+            self.handle.task().set_state(State::Completed);
+        } else {
+            tracing::info!(tables = jobs.len(), threads = self.settings.threads, "snapshot begins");
             self.handle.task().set_state(State::Snapshot);
         }
-        let queue = Arc::new(Mutex::new(jobs));
+        jobs.into_iter().for_each(|job| queue.push(job));
         let mut copiers = tokio::task::JoinSet::new();
-        for _ in 0..usize::from(self.settings.threads).min(all) {
+        for _ in 0..self.settings.threads {
             let (context, queue) = (self.clone(), Arc::clone(&queue));
             copiers.spawn(async move { context.work(&queue).await });
         }
-        while let Some(ended) = copiers.join_next().await {
-            if let Err(panic) = ended {
-                return Err(CopyError::Internal(panic.to_string()));
+        loop {
+            tokio::select! {
+                ended = copiers.join_next() => match ended {
+                    Some(Err(panic)) => return Err(CopyError::Internal(panic.to_string())),
+                    Some(Ok(())) => {}
+                    None => return Ok(()),
+                },
+                table = self.handle.ordered() => self.take_order(&host, &table, &queue).await?,
             }
         }
-        if all > 0 {
-            tracing::info!("snapshot ends: every table is in the log");
+    }
+
+    /// Takes on a table that someone asked for. The log knows it as well, for the next life.
+    async fn take_order(&self, host: &str, table: &str, queue: &Queue) -> Result<(), CopyError> {
+        // This life found it in the log already.
+        if self.handle.table(table).is_some_and(|view| view.state.is_under_way()) {
+            return Ok(());
         }
-        self.handle.task().set_state(State::Completed);
+        let Some((database, name)) = table.split_once('.') else { return Ok(()) };
+        let mut session = self.session(host).await?;
+        let estimates = estimates(&mut session, Some((database, name))).await?;
+        let estimate = estimates.into_values().next().unwrap_or(0);
+        let progress = TableProgress::begin(database, name, 0);
+        self.handle.set_table(view(&progress, estimate));
+        tracing::info!(table, "a copy begins");
+        queue.push(Job::new(progress));
         Ok(())
     }
 
-    /// Takes tables off the queue until none is left.
-    async fn work(&self, queue: &Mutex<VecDeque<Job>>) {
+    /// Takes tables off the queue for as long as this life lasts.
+    async fn work(&self, queue: &Queue) {
         let mut copier = Copier::new(self);
         loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(mut job) = next else { return };
-            tokio::time::sleep_until(job.not_before).await;
+            let mut job = queue.next().await;
+            self.handle.task().set_state(State::Snapshot);
             self.show(&job.progress, TableState::Copying, None);
             let (chunks, copied) = (job.progress.chunks, copier.copy(&mut job.progress).await);
-            match copied {
+            let again = match copied {
                 Ok(()) => {
-                    let (state, why) = match &job.progress.state {
-                        CopyState::Ended(why) => (TableState::Ended, Some(why.clone())),
-                        CopyState::Stopped => (TableState::Stopped, None),
-                        _ => (TableState::Done, None),
-                    };
+                    let (state, why) = outcome(&job.progress.state);
                     self.show(&job.progress, state, why);
+                    None
                 }
                 Err(error) => {
                     let table = format!("{}.{}", job.progress.database, job.progress.table);
@@ -151,36 +164,30 @@ impl SnapshotContext {
                     job.failures = if job.progress.chunks > chunks { 1 } else { job.failures + 1 };
                     let delay = RETRY_MIN * 2u32.saturating_pow(job.failures - 1);
                     job.not_before = tokio::time::Instant::now() + delay.min(RETRY_MAX);
-                    queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+                    Some(job)
+                }
+            };
+            if queue.done(again) {
+                tracing::info!("snapshot ends: every table is in the log");
+                self.handle.task().set_state(State::Completed);
+                // One that was asked for in between.
+                if !queue.is_idle() {
+                    self.handle.task().set_state(State::Snapshot);
                 }
             }
         }
     }
 
     /// The tables that are to be copied, as far as they have come.
-    async fn jobs(&self, host: &str) -> Result<VecDeque<Job>, CopyError> {
-        let options = ConnectOptions::each_host(&self.source)
-            .find(|options| options.address() == host)
-            .ok_or_else(|| CopyError::Internal(format!("capture reads {host}, which is not in the config")))?;
-        let mut session = Session::connect(&options).await?;
-        let rows = session
-            .connection()
-            .query(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES \
-                 WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_SCHEMA, TABLE_NAME",
-            )
-            .await?;
+    async fn jobs(&self, host: &str) -> Result<Vec<Job>, CopyError> {
+        let mut session = self.session(host).await?;
+        let names = estimates(&mut session, None).await?;
+        drop(session);
         let captured = Captured::new(&self.source);
         let online = OnlineDdl::with(&self.source.online_ddl);
-        let names: BTreeMap<(&str, &str), u64> = rows
-            .iter()
-            .filter_map(|row| {
-                let estimate = row.at(2).and_then(|rows| rows.parse().ok()).unwrap_or(0);
-                Some(((row.at(0)?, row.at(1)?), estimate))
-            })
-            .collect();
         let wanted = |database: &str, table: &str| {
-            let is_helper = online.tables(table).any(|of| names.contains_key(&(database, of)));
+            let is_there = |of: &str| names.contains_key(&(database.to_owned(), of.to_owned()));
+            let is_helper = online.tables(table).any(is_there);
             captured.matches(database, table) && (!is_helper || captured.names(database, table))
         };
         let mut known = BTreeMap::new();
@@ -188,36 +195,31 @@ impl SnapshotContext {
             let progress = TableProgress::decode(&value)?;
             known.insert((progress.database.clone(), progress.table.clone()), progress);
         }
-        let (mut jobs, mut views) = (VecDeque::new(), Vec::new());
-        for (&(database, table), &estimate) in names.iter().filter(|((database, table), _)| wanted(database, table)) {
-            let progress = known.remove(&(database.to_owned(), table.to_owned()));
-            if progress.is_none() && self.settings.mode == SnapshotMode::Adhoc {
-                continue;
-            }
-            let progress = progress
-                .filter(|known| !matches!(known.state, CopyState::Ended(_)))
-                .unwrap_or_else(|| TableProgress::begin(database, table, 0));
-            let state = match progress.state {
-                CopyState::Done => TableState::Done,
-                CopyState::Stopped => TableState::Stopped,
-                CopyState::Copying | CopyState::Ended(_) => TableState::Waiting,
+        let adhoc = self.settings.mode == SnapshotMode::Adhoc;
+        let (mut jobs, mut views) = (Vec::new(), Vec::new());
+        for ((database, table), &estimate) in names.iter().filter(|((database, table), _)| wanted(database, table)) {
+            let progress = match known.remove(&(database.clone(), table.clone())) {
+                None if adhoc => continue,
+                // One that went away is there again.
+                Some(known) if adhoc || !matches!(known.state, CopyState::Ended(_)) => known,
+                _ => TableProgress::begin(database, table, 0),
             };
-            views.push(TableView {
-                table: format!("{database}.{table}"),
-                state,
-                rows: progress.rows,
-                bytes: progress.bytes,
-                chunks: progress.chunks,
-                estimated_rows: estimate,
-                restarts: progress.restarts,
-                problem: None,
-            });
-            if state == TableState::Waiting {
-                jobs.push_back(Job { progress, failures: 0, not_before: tokio::time::Instant::now() });
+            let view = view(&progress, estimate);
+            if view.state == TableState::Waiting {
+                jobs.push(Job::new(progress));
             }
+            views.push(view);
         }
         self.handle.set_tables(views);
         Ok(jobs)
+    }
+
+    /// A connection to the server that is captured.
+    async fn session(&self, host: &str) -> Result<Session, CopyError> {
+        let options = ConnectOptions::each_host(&self.source)
+            .find(|options| options.address() == host)
+            .ok_or_else(|| CopyError::Internal(format!("capture reads {host}, which is not in the config")))?;
+        Ok(Session::connect(&options).await?)
     }
 
     /// Waits until capture follows a server; gives its address.
@@ -256,6 +258,54 @@ impl SnapshotContext {
             (view.rows, view.bytes, view.chunks) = (progress.rows, progress.bytes, progress.chunks);
             view.restarts = progress.restarts;
         });
+    }
+}
+
+/// Tables of the server by database and name, with the rows it believes them to have; or one of them.
+async fn estimates(
+    session: &mut Session,
+    only: Option<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), u64>, CopyError> {
+    let one = only.map(|(database, table)| {
+        format!(" AND TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(database), text_literal(table))
+    });
+    let sql = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES \
+         WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED'){}",
+        one.unwrap_or_default()
+    );
+    let rows = session.connection().query(&sql).await?;
+    let tables = rows.iter().filter_map(|row| {
+        let estimate = row.at(2).and_then(|rows| rows.parse().ok()).unwrap_or(0);
+        Some(((row.at(0)?.to_owned(), row.at(1)?.to_owned()), estimate))
+    });
+    Ok(tables.collect())
+}
+
+/// What is said of a table before a reader takes it.
+fn view(progress: &TableProgress, estimated_rows: u64) -> TableView {
+    let (state, problem) = match &progress.state {
+        CopyState::Copying => (TableState::Waiting, None),
+        other => outcome(other),
+    };
+    TableView {
+        table: format!("{}.{}", progress.database, progress.table),
+        state,
+        rows: progress.rows,
+        bytes: progress.bytes,
+        chunks: progress.chunks,
+        estimated_rows,
+        restarts: progress.restarts,
+        problem,
+    }
+}
+
+/// What became of a copy, and why.
+fn outcome(state: &CopyState) -> (TableState, Option<String>) {
+    match state {
+        CopyState::Ended(why) => (TableState::Ended, Some(why.clone())),
+        CopyState::Stopped => (TableState::Stopped, None),
+        CopyState::Done | CopyState::Copying => (TableState::Done, None),
     }
 }
 

@@ -215,10 +215,10 @@ impl Reader {
             return Ok(None);
         }
         // MySQL 5.6 calls a transaction executed once it is in the binlog; until it shows as well, it has an owner.
-        if let (SourcePosition::MySqlGtid(set), Some(owned)) = (&opened.executed, cell(2).filter(|o| !o.is_empty())) {
-            if is_owned(set, owned) {
-                return Ok(None);
-            }
+        if let (SourcePosition::MySqlGtid(set), Some(owned)) = (&opened.executed, cell(2))
+            && is_owned(set, owned)
+        {
+            return Ok(None);
         }
         if !opened.committing.is_empty() {
             let rows = connection.query("XA RECOVER FORMAT='SQL'").await?;

@@ -210,7 +210,12 @@ impl<'a> Copier<'a> {
         let Some(mut reader) = self.reader.take() else { return Ok(()) };
         let opened = window.opened.clone();
         let mut rows = reader.read_whole(&opened, view).await?;
+        let name = format!("{}.{}", progress.database, progress.table);
         loop {
+            if self.context.handle.is_stopping(&name) {
+                // The connection goes with what is left of the answer.
+                return Ok(());
+            }
             let chunk = rows.batch(Batch { rows_max, bytes_max }).await?;
             let (last, count, bytes) = (chunk.last, chunk.rows.len(), chunk.rows.bytes());
             if let Err(why) = self.hand_over(&mut window, chunk, progress).await {
@@ -292,12 +297,13 @@ impl<'a> Copier<'a> {
             updated_us: u64::try_from(now_us()).unwrap_or(0),
             ..progress.clone()
         };
+        let (count, bytes) = (rows.len() as u64, rows.bytes() as u64);
         let (number, after) = (progress.chunks, progress.after.clone());
         let chunk = Chunk { rows, high, origin, number, last, after, until, note: note(&next) };
         match window.hand_over(chunk).await {
             Outcome::Appended { superseded } => {
                 *progress = next;
-                self.context.handle.count_appended(superseded);
+                self.context.handle.count_appended(count, bytes, superseded);
                 self.context.show(progress, TableState::Copying, None);
                 Ok(())
             }

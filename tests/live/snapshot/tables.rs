@@ -1,11 +1,13 @@
 //! Tables of every kind: what orders their rows, what changes their shape, and how the whole of it ends.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{PATIENCE, daemon, is_copied, progress, records, wait_until_copied, wait_until_delivered};
+use crate::support::daemon::{Daemon, Extra};
 use crate::support::servers::{own, shared};
 use crate::support::sql::Session;
 use crate::support::{fresh, wait_until};
@@ -233,7 +235,16 @@ fn a_server_without_gtids_is_copied_behind_windows_of_some_age() {
     super::load::copied_under_load_with(&server, 7, 0, "settle = \"1s\"");
 }
 
-/// A table is copied when someone asks, again when it was before, and no longer when someone stops it.
+/// `relay snapshot` against a daemon: its exit code, and all it said.
+fn relay_snapshot(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    let done = command.arg("snapshot").args(arguments).args(["--admin", &daemon.admin()]).output().expect("relay runs");
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    (done.status.code().expect("an exit code"), said.into_owned())
+}
+
+/// A table is copied when someone asks, again when it was before, and no longer when someone stops it. How fast it is
+/// read changes on the way.
 #[test]
 fn tables_are_copied_one_by_one_on_demand() {
     let servers = shared(&["mysql97"]);
@@ -246,13 +257,11 @@ fn tables_are_copied_one_by_one_on_demand() {
         let values: Vec<String> = (0..60).map(|id| format!("({id})")).collect();
         root.run(&format!("INSERT INTO {schema}.{table} VALUES {}", values.join(", ")));
     }
-    let mut daemon = daemon(&server, &schema, "latest", "mode = \"adhoc\"\nchunk_rows = 5\nrps = 20");
+    root.run(&format!("CREATE VIEW {schema}.v AS SELECT id FROM {schema}.asked"));
+    let mut daemon = daemon(&server, &schema, "latest", "mode = \"adhoc\"\nchunk_rows = 5\nrps = 2");
     daemon.start();
     wait_until_copied(&daemon);
-    let act = |act: &str, table: &str| {
-        let body = format!("{{\"table\": \"{table}\"}}");
-        daemon.post(&format!("/api/v1/snapshot/{act}"), &body).expect("an answer").0
-    };
+    let act = |act: &str, table: &str| relay_snapshot(&daemon, &[act, "--table", table]);
     let asked = format!("{schema}.asked");
     let state = || {
         let snapshot = daemon.json("/api/v1/snapshot");
@@ -261,19 +270,91 @@ fn tables_are_copied_one_by_one_on_demand() {
         Some((view["state"].as_str()?.to_owned(), view["rows"].as_u64()?))
     };
     let copied = || records(&daemon).iter().filter(|record| is_copied(record)).count();
-    assert_eq!((act("start", "nonsense"), act("start", "elsewhere.t"), act("stop", &asked)), (422, 422, 404));
-    assert_eq!(act("start", &asked), 200);
-    wait_until("it is being copied", PATIENCE, || state().filter(|(_, rows)| *rows >= 10));
-    assert_eq!(act("start", &asked), 409, "it is under way");
-    assert_eq!(act("stop", &asked), 200);
+    for (verb, table, reason) in [
+        ("start", "nonsense", "write it as database.table"),
+        ("start", "elsewhere.t", "not in source.tables"),
+        ("start", &format!("{schema}.missing"), "has no table"),
+        ("start", &format!("{schema}.v"), "is a view and no table"),
+        ("stop", &asked, "is not being copied"),
+    ] {
+        let (code, said) = act(verb, table);
+        assert!(code == 2 && said.contains(reason), "{verb} {table}: {code} {said}");
+    }
+    assert_eq!(act("start", &asked).0, 0);
+    wait_until("it is being copied", PATIENCE, || state().filter(|(_, rows)| *rows >= 6));
+    let (code, said) = act("start", &asked);
+    assert!(code == 1 && said.contains("being copied already"), "{code} {said}");
+    assert_eq!(act("stop", &asked).0, 0);
     wait_until("it is stopped", PATIENCE, || (state()?.0 == "stopped").then_some(()));
-    let before = wait_until("what was copied is delivered", PATIENCE, || Some(copied()).filter(|rows| *rows >= 10));
+    let before = wait_until("what was copied is delivered", PATIENCE, || Some(copied()).filter(|rows| *rows >= 6));
     assert!(before < 60, "{before}");
-    assert_eq!(act("start", &asked), 200);
-    wait_until("all of it is copied", PATIENCE, || (state()? == ("done".to_owned(), 60)).then_some(()));
+    // Slow again, and freed on the way.
+    assert_eq!(act("start", &asked).0, 0);
+    wait_until("it is being copied", PATIENCE, || (state()?.0 == "copying").then_some(()));
+    let config = std::fs::read_to_string(daemon.config()).expect("a config").replace("rps = 2", "rps = 0");
+    std::fs::write(daemon.config(), config).expect("write the config");
+    let (code, answer) = daemon.post("/api/v1/reload", "{}").expect("an answer");
+    assert!(code == 200 && answer.contains("\"snapshot_limits\":true"), "{answer}");
+    let (code, said) = relay_snapshot(&daemon, &["status", "--watch"]);
+    assert!(code == 0 && said.contains("snapshot completed (mode adhoc): 1 of 1 tables, 60 of"), "{said}");
+    assert_eq!(state(), Some(("done".to_owned(), 60)));
     wait_until_delivered(&daemon);
     let all = records(&daemon);
     assert!(all.iter().all(|record| record["table"] != "other"), "nobody asked for it");
     assert_eq!(rows(&all, "asked").len(), 60);
+    let metrics = daemon.get("/metrics").expect("an answer").1;
+    for (name, value) in [("relay_snapshot_rows{", " 60\n"), ("relay_snapshot_tables{", "state=\"done\"} 1\n")] {
+        let found = metrics.split_inclusive('\n').any(|line| line.starts_with(name) && line.ends_with(value));
+        assert!(found, "{name}...{value} is not in\n{metrics}");
+    }
     assert!(daemon.stop().success());
+}
+
+/// A table that the account may stream but not read is refused by name, and holds up no other.
+#[test]
+fn a_table_without_the_right_to_read_it_is_named() {
+    let servers = shared(&["mysql97"]);
+    let server = servers.mysql97();
+    let schema = fresh("denied");
+    let mut root = Session::open(&server);
+    root.run(&format!("CREATE DATABASE {schema}"));
+    for table in ["open", "closed"] {
+        root.run(&format!("CREATE TABLE {schema}.{table} (id INT PRIMARY KEY)"));
+        root.run(&format!("INSERT INTO {schema}.{table} VALUES (1), (2)"));
+    }
+    let user = fresh("u");
+    root.run(&format!("CREATE USER {user} IDENTIFIED BY 'relay'"));
+    root.run(&format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"));
+    root.run(&format!("GRANT SELECT ON {schema}.open TO {user}"));
+    root.run(&format!("GRANT INSERT ON {schema}.closed TO {user}"));
+    let daemon_of = |snapshot: &str| {
+        let daemon = Daemon::new("");
+        let more = format!("[snapshot]\n{snapshot}");
+        let extra = Extra { source: "start = \"latest\"", more: &more, ..Extra::default() };
+        daemon.configure_to_file(&server.url(&user), &format!("{schema}.*"), extra);
+        daemon
+    };
+    let mut daemon = daemon_of("mode = \"initial\"");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_relay"));
+    check.args(["check", "--config"]).arg(daemon.config()).env("RELAY_SOURCE_PASSWORD", "relay");
+    let done = check.output().expect("relay runs");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("snapshot.rows") && said.contains(&format!("may not read {schema}.closed")), "{said}");
+    daemon.start();
+    wait_until("the other table is delivered, and this one named", PATIENCE, || {
+        let tables = daemon.json("/api/v1/snapshot")["tables"].clone();
+        let closed = tables.as_array()?.iter().find(|table| table["table"] == format!("{schema}.closed"))?.clone();
+        let named = closed["state"] == "failing" && closed["problem"].as_str()?.contains("denied");
+        (named && rows(&records(&daemon), "open").len() == 2).then_some(())
+    });
+    let (code, said) = relay_snapshot(&daemon, &["status"]);
+    assert!(code == 0 && said.contains("closed") && said.contains("failing"), "{said}");
+    daemon.kill();
+    let mut daemon = daemon_of("mode = \"adhoc\"");
+    daemon.start();
+    wait_until_copied(&daemon);
+    let (code, said) = relay_snapshot(&daemon, &["start", "--table", &format!("{schema}.closed")]);
+    assert!(code == 2 && said.contains("GRANT SELECT ON"), "{code} {said}");
+    assert!(daemon.stop().success());
+    root.run(&format!("DROP USER {user}"));
 }
