@@ -1,5 +1,6 @@
 //! Rows that were there before the stream: copied beside it, without a lock, as one history with it.
 
+mod kafka;
 mod load;
 mod tables;
 mod values;
