@@ -1,6 +1,6 @@
 //! Comparisons: what two values are compared as, by the servers' rules.
 
-use super::types::{ColumnForm, Form, Type, Typed};
+use super::types::{ColumnForm, Form, TextOrigin, Type, Typed};
 use super::{Compiler, same_kind};
 use crate::filter::error::{FilterError, FilterFault};
 use crate::filter::program::{Datum, How, Node, Reading};
@@ -28,7 +28,8 @@ impl Compiler<'_> {
         if let Some(null) = [&value, &low, &high].into_iter().find(|part| matches!(part.ty, Type::Null)) {
             return null.refuse(WHAT, "compare with one bound by < or >");
         }
-        let wide = |part: &&Typed| matches!(part.ty, Type::Int { unsigned: true, digits: 20 });
+        // Of 19 digits, a literal is unsigned when it is greater than any number with a sign.
+        let wide = |part: &&Typed| matches!(part.ty, Type::Int { unsigned: true, digits: 19.. });
         if self.session.is_old_mysql() && [&value, &low, &high].iter().any(wide) {
             return value.refuse(WHAT, "before 8.0 the server takes great numbers for negative ones; write >= and <=");
         }
@@ -193,6 +194,11 @@ impl Compiler<'_> {
             _ => {
                 // Text and bytes read as numbers; but what BIT compares as beside them is not known.
                 for (side, other) in [(&left, &right), (&right, &left)] {
+                    if matches!(other.ty, Type::Int { .. }) && self.has_other_blanks(side) {
+                        let instead =
+                            "this server passes by a no-break space there; compare it with text, or add 0 to it";
+                        return side.refuse(what, instead);
+                    }
                     if side.column() == Some(ColumnForm::Bit) && !other.ty.is_exact() {
                         return side.refuse(what, "compare it with a whole number or a decimal");
                     }
@@ -204,6 +210,17 @@ impl Compiler<'_> {
             How::Double => (left.with_ordinal(), right.with_ordinal(), How::Double),
             how => (left, right, how),
         })
+    }
+
+    /// Whether MariaDB, when it makes a whole number or a truth value of it, takes more for a blank than when it makes a
+    /// double: bytes, and text that is not UTF-8, have the no-break space of their character set.
+    pub(super) fn has_other_blanks(&self, value: &Typed) -> bool {
+        let other = match &value.ty {
+            Type::Bytes => true,
+            Type::Text(TextOrigin::Column { charset, .. }) => !charset.is_utf8(),
+            _ => false,
+        };
+        other && self.session.is_mariadb() && value.column() != Some(ColumnForm::Labels)
     }
 
     fn number_and_text(&self, number: Typed, text: Typed) -> Result<(Typed, Typed, How), FilterError> {

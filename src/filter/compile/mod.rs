@@ -57,7 +57,7 @@ impl Compiler<'_> {
         let value = self.expr(expr)?;
         match &value.ty {
             Type::Null | Type::Int { .. } | Type::Decimal { quotient: false, .. } | Type::Double => Ok(value.node),
-            Type::Text(_) => Ok(self.as_double(value).node),
+            Type::Text(_) if !self.has_other_blanks(&value) => Ok(self.as_double(value).node),
             _ => value.refuse("a condition", "compare it with something"),
         }
     }
