@@ -75,6 +75,12 @@ impl Compiler<'_> {
         if matches!(value.ty, Type::Int { .. }) && value.column().is_none() && list.iter().any(inexact) {
             return value.refuse(WHAT, "give it a list of whole numbers or decimals");
         }
+        // Zero with a sign, which a column never holds, is zero to a list of texts and not to a single one.
+        let quoted = list.iter().find(|item| item.literal().is_some() && item.ty.is_text());
+        let computed = matches!(value.ty, Type::Decimal { .. }) && value.column().is_none();
+        if let Some(quoted) = quoted.filter(|_| computed && self.session.is_mariadb()) {
+            return quoted.refuse(WHAT, "write the number without quotes");
+        }
         let (mut value, mut items, mut kind, mut known_items) = (value, Vec::new(), None::<How>, 0);
         for item in list {
             if matches!(item.ty, Type::Null) {
