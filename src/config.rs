@@ -257,6 +257,10 @@ fn explain(message: &str) -> String {
     if message.starts_with("unknown field `password`") {
         return "a password does not stand in the config file: use the environment or password_file".to_owned();
     }
+    if message.starts_with("unknown field `access_key`") || message.starts_with("unknown field `sts_token`") {
+        return "a key does not stand in the config file: use the environment or access_key_file, sts_token_file"
+            .to_owned();
+    }
     if message == "missing field `source`" {
         return "there is no [source]; write at least: [source] url = \"mysql://user@host:3306\"".to_owned();
     }

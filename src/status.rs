@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use capture::{CONFIRMATION_AGE_MAX, CaptureHandle, EndConfirmation, Heartbeat, Server};
-pub use delivery::{DeliveryHandle, TopicWidth};
+pub use delivery::{DeliveryHandle, TableUnits, TopicWidth};
 pub use snapshot::{SnapshotHandle, SnapshotView, SnapshotWait, TableState, TableView};
 pub use task::{Problem, State, Task};
 

@@ -15,7 +15,7 @@ use crate::delivery::park::table_of;
 use crate::log::address::Address;
 use crate::run::{Daemon, Reset, gauges};
 use crate::status::exceptions::Exception;
-use crate::status::{Problem, TopicWidth};
+use crate::status::{Problem, TableUnits, TopicWidth};
 
 /// A cursor as the API and the tools print it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +67,9 @@ pub struct CursorView {
     /// Topics that have more partitions than are used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grown_topics: Vec<TopicWidth>,
+    /// The rows that are being written into tables, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_units: Option<TableUnits>,
     /// What its delivery may write a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttle: Option<Throttle>,
@@ -135,6 +138,7 @@ pub fn view(cursor: &CursorState, visible_seq: u64) -> CursorView {
         notice: None,
         exceptions: Vec::new(),
         grown_topics: Vec::new(),
+        table_units: None,
         throttle: None,
         throttled: false,
         settings: None,
@@ -168,6 +172,7 @@ pub(super) async fn views(daemon: &Arc<Daemon>) -> Vec<CursorView> {
                 view.notice = delivery.notice();
                 view.exceptions = delivery.exceptions();
                 view.grown_topics = delivery.grown();
+                view.table_units = delivery.table_units();
                 view.throttled = delivery.is_throttled();
                 (view.in_flight_records, view.in_flight_bytes) = delivery.in_flight();
             }

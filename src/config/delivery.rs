@@ -15,6 +15,7 @@ use crate::format::FormatName;
 use crate::log::address::Address;
 use crate::selection::TablePatterns;
 use crate::sink::kafka::config::KafkaConfig;
+use crate::sink::maxcompute::config::MaxComputeConfig;
 
 /// Threads that may decode and encode for one delivery.
 const WORKERS_MAX: usize = 64;
@@ -64,6 +65,8 @@ pub struct Delivery {
 pub enum SinkConfig {
     /// Kafka topics.
     Kafka(Box<KafkaConfig>),
+    /// Tables of MaxCompute.
+    MaxCompute(Box<MaxComputeConfig>),
     /// JSON lines in a file or on standard output.
     File(FileConfig),
 }
@@ -73,7 +76,7 @@ impl SinkConfig {
     fn kafka(&self) -> Option<&KafkaConfig> {
         match self {
             Self::Kafka(kafka) => Some(kafka),
-            Self::File(_) => None,
+            Self::MaxCompute(_) | Self::File(_) => None,
         }
     }
 
@@ -81,6 +84,7 @@ impl SinkConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Kafka(_) => "kafka",
+            Self::MaxCompute(_) => "maxcompute",
             Self::File(_) => "file",
         }
     }
@@ -226,6 +230,7 @@ pub(super) struct Raw {
     alert: super::alert::Raw,
     workers: Option<usize>,
     kafka: Option<Box<KafkaConfig>>,
+    maxcompute: Option<Box<MaxComputeConfig>>,
     file: Option<FileConfig>,
 }
 
@@ -243,8 +248,8 @@ impl Raw {
         self.throttle.validate().map_err(|e| e.within("throttle"))?;
         let variable = format!("RELAY_DELIVERY_{}_WEBHOOK", variable_part(&self.name));
         let alert = self.alert.resolve(alert, &variable, environment).map_err(|e| e.within("alert"))?;
-        let kind = match (self.kafka, self.file) {
-            (Some(mut kafka), None) => {
+        let kind = match (self.kafka, self.maxcompute, self.file) {
+            (Some(mut kafka), None, None) => {
                 let variable = format!("RELAY_DELIVERY_{}_PASSWORD", variable_part(&self.name));
                 kafka.password = find_secret(environment, &variable, kafka.password_file.as_deref())
                     .map_err(|reason| FieldError::new("kafka.password_file", reason))?;
@@ -252,7 +257,17 @@ impl Raw {
                 kafka.validate().map_err(|e| e.within("kafka"))?;
                 SinkConfig::Kafka(kafka)
             }
-            (None, Some(file)) => {
+            (None, Some(mut maxcompute), None) => {
+                let variable = |part| format!("RELAY_DELIVERY_{}_{part}", variable_part(&self.name));
+                let secret = |part, file: &Option<PathBuf>| find_secret(environment, &variable(part), file.as_deref());
+                maxcompute.access_key = secret("ACCESS_KEY", &maxcompute.access_key_file)
+                    .map_err(|reason| FieldError::new("maxcompute.access_key_file", reason))?;
+                maxcompute.sts_token = secret("STS_TOKEN", &maxcompute.sts_token_file)
+                    .map_err(|reason| FieldError::new("maxcompute.sts_token_file", reason))?;
+                maxcompute.validate().map_err(|e| e.within("maxcompute"))?;
+                SinkConfig::MaxCompute(maxcompute)
+            }
+            (None, None, Some(file)) => {
                 if file.path.as_os_str().is_empty() {
                     return Err(FieldError::new("file.path", "it is empty; \"-\" is standard output"));
                 }
@@ -261,10 +276,11 @@ impl Raw {
                 }
                 SinkConfig::File(file)
             }
-            (None, None) => {
-                return Err(FieldError::new("", "it has no sink; add [delivery.kafka] or [delivery.file]"));
+            (None, None, None) => {
+                let reason = "it has no sink; add [delivery.kafka], [delivery.maxcompute] or [delivery.file]";
+                return Err(FieldError::new("", reason));
             }
-            (Some(_), Some(_)) => {
+            _ => {
                 return Err(FieldError::new("", "it has two sinks; make it two deliveries"));
             }
         };

@@ -18,17 +18,24 @@ fn with(lines: &str) -> Result<Config, String> {
     parse(&format!("{MINIMAL}{lines}\n"))
 }
 
+/// The key of the one delivery that does not come without.
+fn a_key(variable: &str) -> Option<String> {
+    (variable == "RELAY_DELIVERY_WAREHOUSE_ACCESS_KEY").then(|| "canary".to_owned())
+}
+
 fn annotated() -> &'static str {
     include_str!("../../ops/relay.toml")
 }
 
 #[test]
 fn the_annotated_file_shows_the_defaults() {
-    let shown = parse(annotated()).unwrap();
+    let shown = parse_with(annotated(), &a_key).unwrap();
     let bare = "name = \"shop-prod\"\n[source]\nurl = \"mysql://relay@db1:3306\"\n\
         [[delivery]]\nname = \"orders\"\n[delivery.kafka]\nbrokers = \"k1:9092,k2:9092\"\n\
+        [[delivery]]\nname = \"warehouse\"\n[delivery.maxcompute]\nproject = \"shop\"\naccess_id = \"LTAI5t\"\n\
+        endpoint = \"https://service.cn-hangzhou.maxcompute.aliyun.com/api\"\n\
         [[delivery]]\nname = \"local\"\n[delivery.file]\npath = \"changes.jsonl\"\n";
-    assert_eq!(shown, parse(bare).unwrap());
+    assert_eq!(shown, parse_with(bare, &a_key).unwrap());
 }
 
 #[test]
@@ -50,15 +57,14 @@ fn the_annotated_file_shows_every_setting() {
         let is_setting =
             rest[name.len()..].starts_with(" = ") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         // Files that are not there, and what goes with another format.
-        ((is_setting && !["password_file", "webhook_file", "etl_file", "registry"].contains(&name))
-            || rest.starts_with("[["))
-        .then(|| rest.to_owned())
+        let elsewhere = ["password_file", "webhook_file", "etl_file", "registry", "access_key_file", "sts_token_file"];
+        ((is_setting && !elsewhere.contains(&name)) || rest.starts_with("[[")).then(|| rest.to_owned())
     };
     let every: Vec<String> =
         annotated().lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned())).collect();
     let every = every.join("\n");
     let mut known = BTreeSet::new();
-    fields(&toml::from_str(&parse(&every).unwrap().to_toml()).unwrap(), &mut known);
+    fields(&toml::from_str(&parse_with(&every, &a_key).unwrap().to_toml()).unwrap(), &mut known);
     let mut shown = BTreeSet::new();
     fields(&toml::from_str(&every).unwrap(), &mut shown);
     assert_eq!(known, shown);
@@ -331,4 +337,41 @@ fn zones_are_offsets_or_names() {
     for text in ["source", "", "+8", "+15:00", "+08:60", "SYSTEM", "+-8:00"] {
         assert!(parse_zone(text).is_none(), "{text}");
     }
+}
+
+#[test]
+fn a_delivery_into_maxcompute_says_what_is_wrong_with_it() {
+    let with = |lines: &str| {
+        let text = format!(
+            "{MINIMAL}[[delivery]]\nname = \"warehouse\"\n[delivery.maxcompute]\nendpoint = \"http://h/api\"\n\
+             project = \"shop\"\naccess_id = \"id\"\n{lines}\n"
+        );
+        parse_with(&text, &a_key)
+    };
+    let config = with("partitions = [\"year\", \"month\"]\nflush_interval = \"5s\"").unwrap();
+    let SinkConfig::MaxCompute(maxcompute) = &config.deliveries[0].kind else { panic!("MaxCompute") };
+    assert_eq!(maxcompute.access_key.as_ref().map(Secret::expose), Some("canary"));
+    assert!(!config.to_toml().contains("canary") && !format!("{config:?}").contains("canary"));
+    for (lines, named) in [
+        ("access_key = \"x\"", "a key does not stand in the config file"),
+        ("mode = \"upsert\"", "delivery[0].maxcompute.mode"),
+        ("flush_interval = \"10ms\"", "delivery[0].maxcompute.flush_interval: 10ms is outside 1s to 60min"),
+        ("flush_bytes = \"1KiB\"", "delivery[0].maxcompute.flush_bytes"),
+        ("partitions = [\"month\"]", "delivery[0].maxcompute.partitions: it must be the first few of"),
+        ("log_suffix = \"_base\"", "delivery[0].maxcompute.log_suffix"),
+        ("log_suffix = \"-log\"", "delivery[0].maxcompute.log_suffix"),
+        ("partition_zone = \"Mars\"", "delivery[0].maxcompute.partition_zone: \"Mars\" is no time zone"),
+        ("datetime_zone = \"x\"", "delivery[0].maxcompute.datetime_zone"),
+        ("lifecycle_days = 0", "delivery[0].maxcompute.lifecycle_days"),
+        ("record_id_base = -1", "delivery[0].maxcompute.record_id_base"),
+        ("tunnel_endpoint = \"dt.example\"", "delivery[0].maxcompute.tunnel_endpoint"),
+        ("schema = \"a.b\"", "delivery[0].maxcompute.schema"),
+    ] {
+        let error = with(lines).expect_err(lines);
+        assert!(error.contains(named), "{lines}: {error}");
+    }
+    let without = format!(
+        "{MINIMAL}[[delivery]]\nname = \"w\"\nmaxcompute = {{ endpoint = \"http://h\", project = \"p\", access_id = \"i\" }}\n"
+    );
+    assert!(parse(&without).expect_err("no key").contains("delivery[0].maxcompute.access_key_file: there is no key"));
 }

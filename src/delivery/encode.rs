@@ -4,6 +4,7 @@ mod heartbeat;
 mod places;
 mod records;
 mod stages;
+mod table_rows;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,13 +28,15 @@ use crate::filter::{FilterError, FilterImages, Parsed};
 use crate::format::FormatOptions;
 use crate::format::registry::{Registry, RegistryError};
 use crate::metrics::DeliveryMetrics;
-use crate::sink::Batch;
 use crate::sink::kafka::RecordLimits;
+use crate::sink::{Batch, SinkError};
 use crate::status::DeliveryHandle;
 use crate::status::exceptions::Fate;
 use places::{Count, Places};
 use records::{Records, Shared};
 use stages::{Stages, Told};
+pub use table_rows::TableJob;
+use table_rows::TableRows;
 
 /// What an encoder is made for; shared by all lives of a delivery.
 pub struct Job {
@@ -55,6 +58,8 @@ pub struct Job {
     pub routing: Routing,
     /// How large they may be; none: as they come.
     pub limits: Option<Arc<RecordLimits>>,
+    /// Tables that rows are written into; none where messages are sent.
+    pub tables: Option<Arc<TableJob>>,
     /// Plans of tables, kept over lives.
     pub planner: Arc<Planner>,
     /// What the delivery counts.
@@ -163,6 +168,7 @@ struct Ahead {
 struct Bench {
     stages: Stages,
     records: Records,
+    rows: Option<TableRows>,
 }
 
 impl Encoder {
@@ -247,9 +253,9 @@ impl Encode for Encoder {
     fn encode(&self, block: RawBlock, out: &mut Outlet) -> Result<(), EncodeError> {
         let block = block.decode().map_err(EncodeError::of_read)?;
         let bench = self.benches().pop();
-        let new = || Bench { stages: Stages::default(), records: Records::new(&self.job) };
+        let new = || Bench::new(&self.job);
         let mut bench = bench.unwrap_or_else(new);
-        let (bad_text, script_errors) = (bench.records.bad_text(), bench.stages.script_errors());
+        let (bad_text, script_errors) = (bench.bad_text(), bench.stages.script_errors());
         for (_, last, time_us) in block.commits() {
             if last >= block.first_seq() && last <= block.last_seq() {
                 out.expect_commit(last, time_us);
@@ -274,7 +280,7 @@ impl Encode for Encoder {
         }
         let whole = run.places.is_none_or(|places| !places.is_open());
         let faults = std::mem::take(&mut run.faults);
-        self.job.metrics.bad_text.inc_by(bench.records.bad_text() - bad_text);
+        self.job.metrics.bad_text.inc_by(bench.bad_text() - bad_text);
         self.job.metrics.etl_errors.inc_by(bench.stages.script_errors() - script_errors);
         decoded?;
         if whole {
@@ -286,9 +292,19 @@ impl Encode for Encoder {
 }
 
 impl Bench {
+    fn new(job: &Job) -> Self {
+        let rows = job.tables.as_ref().map(TableRows::new);
+        Self { stages: Stages::default(), records: Records::new(job), rows }
+    }
+
+    /// How many values had text that did not decode and was replaced.
+    fn bad_text(&self) -> u64 {
+        self.records.bad_text() + self.rows.as_ref().map_or(0, TableRows::bad_text)
+    }
+
     /// How many records the rows of an entry make.
     fn count(&mut self, job: &Job, rows: &RowsChange<'_>) -> Result<u64, RowsFault> {
-        let Self { stages, records } = self;
+        let Self { stages, records, .. } = self;
         let mut sum = 0;
         stages.each(job, rows, |rows, row, failed| {
             if failed.is_none() {
@@ -387,6 +403,7 @@ impl Run<'_> {
             Ok(()) => Ok(()),
             Err(RowsFault::Gone) => Err(EncodeError::Gone),
             Err(RowsFault::Registry(error)) => Err(EncodeError::Registry(error)),
+            Err(RowsFault::Sink(error)) => Err(EncodeError::Sink(error)),
             Err(RowsFault::Table(reason)) => {
                 self.fault(table, rows.seq, reason);
                 Ok(())
@@ -395,8 +412,20 @@ impl Run<'_> {
     }
 
     fn write_rows(&mut self, rows: &RowsChange<'_>) -> Result<(), RowsFault> {
-        let Self { job, bench: Bench { stages, records }, out, places, .. } = self;
+        let Self { job, bench: Bench { stages, records, rows: tables }, out, places, .. } = self;
         let mut shared = Shared::new(rows.seq, rows.tx, rows.place);
+        if let Some(tables) = tables {
+            stages.each(job, rows, |rows, row, failed| {
+                if let Some(error) = failed {
+                    return Err(RowsFault::Table(format!("{error}; there is no topic for dead letters")));
+                }
+                tables.row(&mut shared, rows, row, out)?;
+                out.batch().rows += 1;
+                Ok(())
+            })?;
+            shared.end(out);
+            return Ok(());
+        }
         if job.format.rows_per_record() > 1
             && let Some(plan) = stages.unchanged(job, rows)?
         {
@@ -427,6 +456,10 @@ impl Run<'_> {
     }
 
     fn ddl(&mut self, change: &DdlChange<'_>) -> Result<(), EncodeError> {
+        if self.bench.rows.is_some() {
+            // A table gets the columns that its rows need when the first of these rows comes.
+            return Ok(());
+        }
         let items = match ddl::parse(&change.sql, &change.database) {
             // Nobody else ever saw a temporary table.
             Ok(parsed) if parsed.temporary => return Ok(()),
@@ -449,7 +482,9 @@ impl Run<'_> {
                 Ok(Told::AsItIs) => None,
                 Ok(Told::AsDeadLetter(error)) => Some(error.to_string()),
                 Ok(Told::Not) => continue,
-                Err(fault @ (RowsFault::Gone | RowsFault::Registry(_))) => return Err(fault.of_delivery(change.seq)),
+                Err(fault @ (RowsFault::Gone | RowsFault::Registry(_) | RowsFault::Sink(_))) => {
+                    return Err(fault.of_delivery(change.seq));
+                }
                 Err(RowsFault::Table(reason)) => {
                     self.fault(&table, change.seq, reason);
                     continue;
@@ -474,6 +509,8 @@ impl Run<'_> {
 enum RowsFault {
     Table(String),
     Registry(RegistryError),
+    /// The destination does not answer, or refuses us.
+    Sink(Box<SinkError>),
     Gone,
 }
 
@@ -483,6 +520,7 @@ impl RowsFault {
         match self {
             Self::Table(reason) => EncodeError::Entry { seq, reason },
             Self::Registry(error) => EncodeError::Registry(error),
+            Self::Sink(error) => EncodeError::Sink(error),
             Self::Gone => EncodeError::Gone,
         }
     }

@@ -43,20 +43,26 @@ pub use error::DeliveryError;
 use park::Scope;
 use pipeline::Encode;
 
-use encode::{Conditions, Encoder, Job};
+use encode::{Conditions, Encoder, Job, TableJob};
 use route::Routing;
 use select::Selection;
 use session::{End, Session, Work};
 
 use crate::change::plan::Planner;
-use crate::config::{Delivery, SinkConfig, Throttle};
-use crate::format::FormatOptions;
+use crate::config::{Delivery, SinkConfig, Throttle, parse_zone};
+use crate::format::maxcompute::row::RowOptions;
 use crate::format::registry::{Patience, Registry};
+use crate::format::text::OnBadText;
+use crate::format::{FormatName, FormatOptions};
 use crate::metrics::DeliveryMetrics;
 use crate::sink::file::FileSink;
 use crate::sink::kafka::{Budget, RecordLimits};
 #[cfg(feature = "kafka")]
 use crate::sink::kafka::{KafkaSink, TransactionalSink, config::Guarantee};
+use crate::sink::maxcompute::BatchSink;
+use crate::sink::maxcompute::client::Client;
+use crate::sink::maxcompute::journal::Journal;
+use crate::sink::maxcompute::tables::{Tables, sink_error};
 use crate::sink::{Sink, SinkError};
 use crate::status::{DeliveryHandle, State};
 
@@ -96,8 +102,13 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
             (kafka.format_options(&context.relay), Routing::kafka(kafka), Some(limits))
         }
         SinkConfig::File(file) => (FormatOptions::of(file.format, &context.relay), Routing::single(), None),
+        // Its records are no messages; what is made of statements and boundaries is none either.
+        SinkConfig::MaxCompute(_) => {
+            (FormatOptions::of(FormatName::default(), &context.relay), Routing::single(), None)
+        }
     };
     let selection = Selection::of(&context.config);
+    let into_tables = into_tables(&context).await?;
     let job = Arc::new(Job {
         selection,
         conditions: Conditions::of_delivery(&context.config)?,
@@ -108,6 +119,7 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
         registry: registry(&context.config.kind)?,
         routing,
         limits: limits.clone(),
+        tables: into_tables.as_ref().map(|(tables, _)| Arc::clone(tables)),
         planner: Arc::new(Planner::new()),
         metrics: context.metrics.clone(),
         status: context.status.clone(),
@@ -116,6 +128,12 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
     let encoder =
         move |scope| -> Arc<dyn Encode> { Arc::new(Encoder::new(Arc::clone(&job), scope, || store.reader())) };
     match &context.config.kind {
+        SinkConfig::MaxCompute(_) => {
+            let Some((job, zone)) = into_tables else {
+                return Err(DeliveryError::Interrupted("its tables are not known".to_owned()));
+            };
+            deliver(&context, || BatchSink::new(&job.tables, &zone, context.status.clone()), encoder).await
+        }
         SinkConfig::File(file) => deliver(&context, || FileSink::new(file), encoder).await,
         #[cfg(feature = "kafka")]
         SinkConfig::Kafka(kafka) => {
@@ -138,11 +156,42 @@ pub async fn run(context: DeliveryContext) -> Result<(), DeliveryError> {
     }
 }
 
+/// What a delivery into tables has beside others, and the zone of its DATETIME values; nothing for others. Asks the
+/// service for the project's zone at the first start.
+async fn into_tables(context: &DeliveryContext) -> Result<Option<(Arc<TableJob>, String)>, DeliveryError> {
+    let SinkConfig::MaxCompute(config) = &context.config.kind else { return Ok(None) };
+    let client = Client::new(&config.client_options()).map_err(|error| sink_error(&error))?;
+    let cursor = context.store.cursors().get(&context.config.name);
+    let remembered = cursor.and_then(|cursor| Journal::zone_in(&cursor.sink_state));
+    let zone = match config.datetime_zone.clone().or(remembered) {
+        Some(zone) => zone,
+        None => {
+            let asked = client.clone();
+            let project = tokio::task::spawn_blocking(move || asked.project()).await;
+            let project = project.map_err(|error| DeliveryError::Interrupted(format!("ask for the zone: {error}")))?;
+            let project = project.map_err(|error| sink_error(&error))?;
+            project.property("odps.sql.timezone").unwrap_or("UTC").to_owned()
+        }
+    };
+    let datetime_zone = parse_zone(&zone).ok_or_else(|| {
+        let reason = format!("the project's zone {zone:?} is not known here");
+        SinkError::definite(reason).advise("set maxcompute.datetime_zone")
+    })?;
+    let rows = RowOptions {
+        datetime_zone,
+        on_bad_date: config.on_bad_date,
+        on_bad_text: OnBadText::default(),
+        record_id_base: config.record_id_base,
+    };
+    let tables = Arc::new(Tables::new(client, Arc::new((**config).clone())));
+    Ok(Some((Arc::new(TableJob { tables, rows }), zone)))
+}
+
 /// The registry that a sink's records name their schemas by.
 fn registry(kind: &SinkConfig) -> Result<Option<Registry>, DeliveryError> {
     let options = match kind {
         SinkConfig::Kafka(kafka) => kafka.registry.as_ref(),
-        SinkConfig::File(_) => None,
+        SinkConfig::MaxCompute(_) | SinkConfig::File(_) => None,
     };
     Ok(options.map(|options| Registry::new(options, Patience::default())).transpose()?)
 }

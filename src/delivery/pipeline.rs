@@ -15,7 +15,7 @@ use super::heartbeat::{Place, Pulse};
 use super::outlet::{BATCHES_WAITING, Gone, Outlet, Pool};
 use super::park::TableFault;
 use crate::format::registry::RegistryError;
-use crate::sink::Batch;
+use crate::sink::{Batch, SinkError};
 
 /// Raw blocks read in one go, at most: by number and by stored bytes.
 const READ_BLOCKS: usize = 4;
@@ -63,6 +63,8 @@ pub enum EncodeError {
     Read(ReadError),
     /// The schema registry gave no id.
     Registry(RegistryError),
+    /// The destination did not say what its tables are like.
+    Sink(Box<SinkError>),
     /// Nobody takes the records any more.
     Gone,
 }
@@ -76,6 +78,7 @@ impl EncodeError {
             Self::Entry { seq, reason } => DeliveryError::Decode { seq, reason },
             Self::Read(error) => DeliveryError::Read(error),
             Self::Registry(error) => DeliveryError::Registry(error),
+            Self::Sink(error) => DeliveryError::Sink(*error),
             Self::Gone => DeliveryError::Interrupted("an encoder was cut off".to_owned()),
         }
     }

@@ -9,8 +9,8 @@ use crate::change::Op;
 use crate::change::ddl;
 use crate::change::plan::TablePlan;
 use crate::change::schema::TableName;
-use crate::config::Delivery;
 use crate::config::objects::{CasePolicy, DdlOp, DmlOp, NameMap, Objects, TableRule};
+use crate::config::{Delivery, SinkConfig};
 use crate::selection::TablePatterns;
 use crate::sink::kafka::expand;
 
@@ -68,7 +68,12 @@ impl Lane {
 impl Selection {
     /// What a delivery selects.
     pub fn of(delivery: &Delivery) -> Self {
-        Self { tables: delivery.tables.clone(), objects: delivery.objects.clone() }
+        let mut objects = delivery.objects.clone();
+        // As is usual there: names of tables and columns do not tell case apart, and are kept in lower case.
+        if matches!(delivery.kind, SinkConfig::MaxCompute(_)) && objects.case_policy == CasePolicy::Default {
+            objects.case_policy = CasePolicy::Lower;
+        }
+        Self { tables: delivery.tables.clone(), objects }
     }
 
     /// The name that a table is delivered under.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use relay_store::{CursorError, CursorState, Cursors, Seq};
+use relay_store::{CursorEpoch, CursorError, CursorState, Cursors, Seq};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::pipeline::{Encode, Pipeline, Range, Step};
 use super::throttle::Throttle;
 use super::{DeliveryContext, DeliveryError};
 use crate::config::Window;
-use crate::sink::{Ack, Batch, Opening, Progress, Sink};
+use crate::sink::{Ack, Batch, Keep, Opening, Progress, Sink, SinkError};
 use crate::status::{Problem, State, TopicWidth, now_ms, now_us};
 
 /// How often the cursor is moved, and looked at for a reset, a pause or a release.
@@ -147,6 +147,10 @@ impl<'a> Session<'a> {
                 let error = self.progress.failure().unwrap_or(error);
                 // What it learnt as it closed may be the cure of what it failed for.
                 let anew = closed.as_ref().err().into_iter().chain([&error]).find(|error| error.anew);
+                if let Some((table, seq)) = error.parks.as_deref() {
+                    let fault = TableFault { table: table.clone(), seq: *seq, reason: error.reason.clone() };
+                    return self.park(&cursors, vec![fault]).await;
+                }
                 let Some(anew) = anew else { return Err(error.into()) };
                 tracing::info!(cursor = %self.cursor.name, reason = %anew.reason, "the sink begins anew");
                 Ok(End::Again)
@@ -231,6 +235,15 @@ impl<'a> Session<'a> {
             },
             state: self.cursor.sink_state.clone(),
             progress: self.progress.clone(),
+            keeper: Some(Arc::new(CursorKeeper {
+                cursors: self.context.store.cursors(),
+                name: self.cursor.name.clone(),
+                epoch: self.cursor.epoch,
+                stands: match &self.work {
+                    Work::Stream => None,
+                    Work::Replay(_) => Some(self.cursor.acked),
+                },
+            })),
         })
         .await?;
         let (status, metrics) = (&self.context.status, &self.context.metrics);
@@ -420,7 +433,9 @@ impl<'a> Session<'a> {
         }
         let outstanding = lock(&self.ledger).newest().is_some() || self.context.status.state() == State::Starting;
         let trouble = self.progress.subscribe().borrow().trouble.clone();
-        let Some((reason, since)) = waiting.look(Instant::now(), self.progress.acked(), outstanding, trouble) else {
+        let silent = STALL_AFTER + self.progress.hold();
+        let looked = waiting.look(Instant::now(), self.progress.acked(), outstanding, trouble, silent);
+        let Some((reason, since)) = looked else {
             if matches!(self.context.status.state(), State::Retrying | State::Failed) {
                 self.context.status.set_state(State::Running);
             }
@@ -485,6 +500,37 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Writes a sink's own bytes beside the cursor, in the life that it was opened for.
+#[derive(Clone)]
+struct CursorKeeper {
+    cursors: Cursors,
+    name: String,
+    epoch: CursorEpoch,
+    /// Where the cursor stays: one table alone is delivered again.
+    stands: Option<Seq>,
+}
+
+impl std::fmt::Debug for CursorKeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CursorKeeper").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Keep for CursorKeeper {
+    fn keep(&self, seq: Seq, state: &[u8]) -> Result<(), SinkError> {
+        let seq = self.stands.unwrap_or(seq);
+        let failed = |reason: String| SinkError::transient(format!("keep the state of cursor {}: {reason}", self.name));
+        let kept = self.cursors.commit_durable(&self.name, self.epoch, seq, Some(state));
+        kept.map_err(|error| failed(error.to_string()))?;
+        // IMPORTANT: an ack that comes too late changes nothing and is no error; a sink that took it for written would send
+        // what nobody remembers.
+        match self.cursors.get(&self.name) {
+            Some(now) if now.epoch == self.epoch && now.sink_state == state => Ok(()),
+            _ => Err(failed("the cursor was moved meanwhile".to_owned())),
+        }
+    }
+}
+
 /// Waits for a moment; for ever without one.
 async fn at(moment: Option<Instant>) {
     match moment {
@@ -522,6 +568,7 @@ impl Waiting {
         acked: Seq,
         outstanding: bool,
         trouble: Option<String>,
+        silent: Duration,
     ) -> Option<(String, Instant)> {
         let moved = self.moved.get_or_insert(now);
         if !outstanding || acked != self.acked {
@@ -533,7 +580,7 @@ impl Waiting {
         let stalled = now - *moved;
         let reason = match trouble {
             Some(trouble) => trouble,
-            None if stalled >= STALL_AFTER => {
+            None if stalled >= silent => {
                 format!("the destination has acknowledged nothing for {} s", stalled.as_secs())
             }
             None => return None,
@@ -551,13 +598,18 @@ mod tests {
     fn a_silent_sink_is_said_to_wait_only_while_something_is_owed() {
         let (mut waiting, start) = (Waiting::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(waiting.look(at(0), Seq(1), true, None), None);
-        assert_eq!(waiting.look(at(9), Seq(1), true, None), None);
-        let (reason, since) = waiting.look(at(11), Seq(1), true, None).expect("silent for long");
+        assert_eq!(waiting.look(at(0), Seq(1), true, None, STALL_AFTER), None);
+        assert_eq!(waiting.look(at(9), Seq(1), true, None, STALL_AFTER), None);
+        let (reason, since) = waiting.look(at(11), Seq(1), true, None, STALL_AFTER).expect("silent for long");
         assert!(reason.contains("11 s") && since == at(0));
-        assert_eq!(waiting.look(at(12), Seq(2), true, None), None, "it moved");
-        assert_eq!(waiting.look(at(40), Seq(2), false, Some("broker down".to_owned())), None, "nothing is owed");
-        let (reason, since) = waiting.look(at(41), Seq(2), true, Some("broker down".to_owned())).expect("trouble");
+        assert_eq!(waiting.look(at(12), Seq(2), true, None, STALL_AFTER), None, "it moved");
+        assert_eq!(
+            waiting.look(at(40), Seq(2), false, Some("broker down".to_owned()), STALL_AFTER),
+            None,
+            "nothing is owed"
+        );
+        let (reason, since) =
+            waiting.look(at(41), Seq(2), true, Some("broker down".to_owned()), STALL_AFTER).expect("trouble");
         assert_eq!((reason.as_str(), since), ("broker down", at(40)));
     }
 }

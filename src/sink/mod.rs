@@ -16,6 +16,7 @@ pub mod memory;
 mod progress;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use relay_store::{CursorEpoch, Seq};
 use thiserror::Error;
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub use batch::{Batch, Event, Note, Operation, Origin, Record, Span};
 pub use progress::{Progress, Report};
 
+use crate::change::schema::TableName;
 use crate::failure::{Class, Failure};
 
 /// A destination. One sink serves one life of one delivery: opened once, closed once.
@@ -64,10 +66,22 @@ pub struct Opening {
     pub store: [u8; 16],
     /// Set when one table alone is delivered again up to the cursor: names the table and where that began.
     pub replay: Option<String>,
-    /// The sink's own bytes, as the last committed ack carried them; empty at the very first start and after a reset.
+    /// The sink's own bytes, as the last committed ack carried them, also after a reset; empty at the very first start.
     pub state: Vec<u8>,
     /// Where acks and failures are reported.
     pub progress: Progress,
+    /// Makes the sink's own bytes durable at once, for a sink that must know that they are; it then leaves acks without any.
+    pub keeper: Option<Arc<dyn Keep>>,
+}
+
+/// Writes a sink's own bytes beside its cursor.
+pub trait Keep: std::fmt::Debug + Send + Sync {
+    /// Everything up to `seq` is delivered, and these are the sink's own bytes: both durable on return, in one batch. May
+    /// wait for the disk.
+    ///
+    /// # Errors
+    /// Nothing was written: the cursor was moved meanwhile, or the store does not write.
+    fn keep(&self, seq: Seq, state: &[u8]) -> Result<(), SinkError>;
 }
 
 impl Opening {
@@ -75,7 +89,7 @@ impl Opening {
     pub fn new(cursor: impl Into<String>, acked: Seq, state: Vec<u8>) -> Self {
         let progress = Progress::new(acked);
         let (cursor, epoch, end) = (cursor.into(), CursorEpoch::default(), Seq(u64::MAX));
-        Self { cursor, epoch, acked, end, store: [0; 16], replay: None, state, progress }
+        Self { cursor, epoch, acked, end, store: [0; 16], replay: None, state, progress, keeper: None }
     }
 }
 
@@ -101,11 +115,13 @@ pub struct SinkError {
     /// What the destination refuses us, when it does.
     pub refusal: Option<Refusal>,
     /// The record that it is about, when it is about one.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// Where the destination knows the cursor to stand, in a later epoch than the one it was opened with.
     pub cursor: Option<(CursorEpoch, Seq)>,
     /// The sink has learnt what another life goes on with at once, from what was acked. It says so once for each thing.
     pub anew: bool,
+    /// The one table that it is about, from this entry on: it parks, and the others go on.
+    pub parks: Option<Box<(TableName, Seq)>>,
 }
 
 /// What a destination refuses.
@@ -147,7 +163,7 @@ impl SinkError {
     }
 
     fn new(class: Class, reason: String) -> Self {
-        Self { class, reason, next_step: None, refusal: None, place: None, cursor: None, anew: false }
+        Self { class, reason, next_step: None, refusal: None, place: None, cursor: None, anew: false, parks: None }
     }
 
     /// Adds what the operator can do.
@@ -168,9 +184,15 @@ impl SinkError {
         self
     }
 
+    /// Says that it is about one table only, from this entry on.
+    pub fn parks(mut self, table: TableName, first: Seq) -> Self {
+        self.parks = Some(Box::new((table, first)));
+        self
+    }
+
     /// Names the record that it is about.
     pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         self
     }
 }

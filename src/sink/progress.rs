@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use relay_store::Seq;
 use tokio::sync::{Notify, watch};
@@ -29,6 +30,8 @@ struct Inner {
     /// An ack at or past this seq wakes who waits for it; the largest number while nobody does.
     wake_at: AtomicU64,
     reached: Notify,
+    /// How long records may wait by the sink's own design, milliseconds.
+    hold_ms: AtomicU64,
     // A std mutex: held for a few loads and stores, never across an await.
     state: Mutex<Option<Vec<u8>>>,
     report: watch::Sender<Report>,
@@ -109,6 +112,16 @@ impl Progress {
             }
             replace
         });
+    }
+
+    /// Records may wait so long before anything is said of them, by the sink's own design.
+    pub fn set_hold(&self, hold: Duration) {
+        self.0.hold_ms.store(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long records may wait by the sink's own design.
+    pub fn hold(&self) -> Duration {
+        Duration::from_millis(self.0.hold_ms.load(Ordering::Relaxed))
     }
 
     /// Says why the sink waits, or that it no longer does.

@@ -34,6 +34,7 @@ pub(super) struct DeliveryCell {
     exceptions: Exceptions,
     /// Topics that have more partitions than are used, by name.
     grown: Mutex<BTreeMap<String, TopicWidth>>,
+    table_units: Mutex<Option<TableUnits>>,
     pub(super) configured: AtomicBool,
     capture: CaptureHandle,
 }
@@ -47,6 +48,18 @@ pub struct TopicWidth {
     pub used: u32,
     /// Partitions that it has.
     pub partitions: u32,
+}
+
+/// How far a delivery into tables is with the rows that it writes at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct TableUnits {
+    /// Rows that are being written.
+    pub rows: u64,
+    /// Units that they are in and that are not proven to be in their tables.
+    pub units: u64,
+    /// When the last window was proven to be in, in milliseconds since 1970; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_commit_ms: Option<i64>,
 }
 
 impl DeliveryHandle {
@@ -63,8 +76,19 @@ impl DeliveryHandle {
             notice: Mutex::new(None),
             exceptions: Exceptions::default(),
             grown: Mutex::default(),
+            table_units: Mutex::default(),
             configured: AtomicBool::new(true),
         }))
+    }
+
+    /// Says how far it is with the rows that it writes into tables.
+    pub fn set_table_units(&self, units: TableUnits) {
+        *lock(&self.0.table_units) = Some(units);
+    }
+
+    /// How far it is with the rows that it writes into tables; none where it was never said.
+    pub fn table_units(&self) -> Option<TableUnits> {
+        lock(&self.0.table_units).clone()
     }
 
     /// The last time by the source's clock, microseconds since 1970, at which everything that the source had was in the log

@@ -26,6 +26,7 @@ mod import_dts;
 mod kafka;
 mod kill;
 mod lag;
+mod maxcompute;
 mod misfit;
 mod online_ddl;
 mod outage;

@@ -166,6 +166,7 @@ fn a_life_that_begins_within_a_transaction_does_not_say_what_it_cannot_know() {
         registry: None,
         routing: Routing::kafka(kafka),
         limits: Some(Arc::new(RecordLimits::new(kafka, "t"))),
+        tables: None,
         planner: Arc::default(),
         metrics: Metrics::new("t", "").delivery("c"),
         status: Status::new().delivery("c"),

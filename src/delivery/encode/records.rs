@@ -86,7 +86,7 @@ impl<'s> Shared<'s> {
     }
 
     /// The entry's place in the batch being filled; a full batch is handed over first.
-    fn event(&mut self, origin: &Arc<Origin>, out: &mut Outlet) -> Result<u32, Gone> {
+    pub(super) fn event(&mut self, origin: &Arc<Origin>, out: &mut Outlet) -> Result<u32, Gone> {
         if out.hand_over_when_full()? {
             self.event = None;
         }

@@ -123,6 +123,7 @@ fn encode_limited(
         registry: None,
         routing: Routing::kafka(kafka),
         limits: Some(Arc::new(sizes)),
+        tables: None,
         planner: Arc::default(),
         metrics: metrics.clone(),
         status: status.clone(),

@@ -72,11 +72,38 @@ impl Layout {
         table: &[TableColumn],
         naming: Option<Naming>,
     ) -> Result<Self, LayoutFault> {
+        let names = Self::names(source, hidden_too, naming)?;
+        Self::filled(source, &names, table, naming)
+    }
+
+    /// The source columns that are sent, by their places, and their names in a table.
+    ///
+    /// # Errors
+    /// Names that cannot be.
+    pub fn names(
+        source: &[Column],
+        hidden_too: bool,
+        naming: Option<Naming>,
+    ) -> Result<Vec<(usize, String)>, NameFault> {
         let sent: Vec<usize> = (0..source.len()).filter(|&at| source[at].is_sent(hidden_too)).collect();
+        let taken: Vec<String> =
+            naming.map_or(Vec::new(), |naming| ADDITIONAL.map(|column| naming.additional(column)).into());
+        let names = column_names(sent.iter().map(|&at| &*source[at].name), &taken)?;
+        Ok(sent.into_iter().zip(names).collect())
+    }
+
+    /// As [`Layout::new`], with these names for the source columns at these places.
+    ///
+    /// # Errors
+    /// The first column that cannot be filled.
+    pub fn filled(
+        source: &[Column],
+        names: &[(usize, String)],
+        table: &[TableColumn],
+        naming: Option<Naming>,
+    ) -> Result<Self, LayoutFault> {
         let additional: Vec<(String, Additional)> =
             naming.map_or(Vec::new(), |naming| ADDITIONAL.map(|column| (naming.additional(column), column)).into());
-        let taken: Vec<String> = additional.iter().map(|(name, _)| name.clone()).collect();
-        let names = column_names(sent.iter().map(|&at| &*source[at].name), &taken)?;
         let mut slots = vec![Slot::Empty; table.len()];
         let place = |name: &str| {
             let found = table.iter().position(|column| column.name.eq_ignore_ascii_case(name));
@@ -90,12 +117,12 @@ impl Layout {
             }
             slots[at] = Slot::Additional(column);
         }
-        for (name, from) in names.into_iter().zip(sent) {
-            let at = place(&name)?;
+        for &(from, ref name) in names {
+            let at = place(name)?;
             let kind = &table[at].kind;
             let Some(form) = form(source[from].kind, kind) else {
                 let (kind, declared) = (kind.clone(), source[from].declared.to_string());
-                return Err(LayoutFault::Kind { column: name, kind, declared });
+                return Err(LayoutFault::Kind { column: name.clone(), kind, declared });
             };
             slots[at] = Slot::Source(from, form);
         }

@@ -251,6 +251,21 @@ impl Record<'_> {
     }
 }
 
+/// The checksum at the end of a record; none for what is no whole record.
+pub fn checksum_of(record: &[u8]) -> Option<u32> {
+    // The tag in front ends in a byte without the mark of a longer number, so that the number can be read backwards.
+    let last = record.len().checked_sub(1).filter(|&last| record[last] < 0x80)?;
+    let start = record[..last].iter().rposition(|&byte| byte < 0x80)? + 1;
+    let mut checksum: u64 = 0;
+    for &byte in record[start..].iter().rev() {
+        checksum = checksum.checked_mul(1 << 7)? | u64::from(byte & 0x7f);
+    }
+    u32::try_from(checksum).ok().filter(|_| record[..start].ends_with(&END_TAG))
+}
+
+/// The tag of a record's end: [`END_RECORD`] and [`wire::VARINT`].
+const END_TAG: [u8; 4] = [0x80, 0xc0, 0xff, 0x7f];
+
 /// What the trailer of a block says of its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {

@@ -54,12 +54,19 @@ pub struct RowOptions {
 pub struct Checksums {
     first: u32,
     second: Option<u32>,
+    /// Bytes of the first record.
+    first_bytes: usize,
 }
 
 impl Checksums {
     /// One for each record.
     pub fn iter(self) -> impl Iterator<Item = u32> {
         std::iter::once(self.first).chain(self.second)
+    }
+
+    /// Where the second record begins behind the first; none when there is one only.
+    pub fn cut(self) -> Option<usize> {
+        self.second.map(|_| self.first_bytes)
     }
 }
 
@@ -179,13 +186,17 @@ impl RowWriter {
         // Of a split update, what its after image lacks did not change.
         let before = row.before.filter(|_| rows.op != Op::Insert).map(|image| (image, None, marks(false)));
         let after = row.after.filter(|_| rows.op != Op::Delete).map(|image| (image, row.before, marks(true)));
+        let (start, mut first_bytes) = (out.len(), 0);
         let mut checksums = [None; 2];
         for (sum, image) in checksums.iter_mut().zip([before, after].into_iter().flatten()) {
             let (image, other, marks) = image;
             *sum = Some(self.write_record(layout, rows, (row, image), other, marks, out)?);
+            if first_bytes == 0 {
+                first_bytes = out.len() - start;
+            }
         }
         match checksums {
-            [Some(first), second] => Ok(Checksums { first, second }),
+            [Some(first), second] => Ok(Checksums { first, second, first_bytes }),
             [None, _] => Err(FormatError::NoImage),
         }
     }

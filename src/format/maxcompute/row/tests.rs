@@ -11,7 +11,7 @@ use crate::format::maxcompute::data_type::DataType;
 use crate::format::maxcompute::datum::Datum;
 use crate::format::maxcompute::layout::TableColumn;
 use crate::format::maxcompute::mapping::{Types, data_type};
-use crate::format::maxcompute::record::Tally;
+use crate::format::maxcompute::record::{Tally, checksum_of};
 use crate::format::scene::{Known, RandomRows, Scene, every_column, image_of, unbase64};
 
 fn options() -> RowOptions {
@@ -54,6 +54,12 @@ fn write(
             None => writer.write_base(&layout, rows, row, &mut block).map(|sum| tally.add(sum)),
             Some(_) => {
                 let written = writer.write_log(&layout, rows, row, &mut block);
+                if let Ok(sums) = &written {
+                    let cut = before + sums.cut().unwrap_or(block.len() - before);
+                    let ends: Vec<u32> =
+                        [&block[before..cut], &block[cut..]].into_iter().filter_map(checksum_of).collect();
+                    assert_eq!(ends, sums.iter().collect::<Vec<_>>(), "each record ends in its checksum");
+                }
                 written.map(|sums| sums.iter().for_each(|sum| tally.add(sum)))
             }
         };
