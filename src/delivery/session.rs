@@ -1,14 +1,20 @@
 //! One life of a sink: opened, given what the pipeline brings, watched, closed; the cursor moves on its acks.
 
+mod keeper;
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use relay_store::{CursorEpoch, CursorError, CursorState, Cursors, Seq};
+use relay_store::{CursorError, CursorState, Cursors, Seq};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+
+use keeper::CursorKeeper;
+use waiting::{STALL_AFTER, Waiting};
 
 use super::heartbeat::Heartbeats;
 use super::ledger::Ledger;
@@ -18,13 +24,11 @@ use super::pipeline::{Encode, Pipeline, Range, Step};
 use super::throttle::Throttle;
 use super::{DeliveryContext, DeliveryError};
 use crate::config::Window;
-use crate::sink::{Ack, Batch, Keep, Opening, Progress, Sink, SinkError};
+use crate::sink::{Ack, Batch, Opening, Progress, Sink};
 use crate::status::{Problem, State, TopicWidth, now_ms, now_us};
 
 /// How often the cursor is moved, and looked at for a reset, a pause or a release.
 const TICK: Duration = Duration::from_secs(1);
-/// A sink that acks nothing for so long, with records in flight, is said to be waiting.
-const STALL_AFTER: Duration = Duration::from_secs(10);
 /// Heartbeats while the sink says that it waits: enough to notice that it no longer does, too few to pile up.
 const HEARTBEAT_IN_TROUBLE: Duration = Duration::from_secs(60);
 
@@ -500,37 +504,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Writes a sink's own bytes beside the cursor, in the life that it was opened for.
-#[derive(Clone)]
-struct CursorKeeper {
-    cursors: Cursors,
-    name: String,
-    epoch: CursorEpoch,
-    /// Where the cursor stays: one table alone is delivered again.
-    stands: Option<Seq>,
-}
-
-impl std::fmt::Debug for CursorKeeper {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CursorKeeper").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Keep for CursorKeeper {
-    fn keep(&self, seq: Seq, state: &[u8]) -> Result<(), SinkError> {
-        let seq = self.stands.unwrap_or(seq);
-        let failed = |reason: String| SinkError::transient(format!("keep the state of cursor {}: {reason}", self.name));
-        let kept = self.cursors.commit_durable(&self.name, self.epoch, seq, Some(state));
-        kept.map_err(|error| failed(error.to_string()))?;
-        // IMPORTANT: an ack that comes too late changes nothing and is no error; a sink that took it for written would send
-        // what nobody remembers.
-        match self.cursors.get(&self.name) {
-            Some(now) if now.epoch == self.epoch && now.sink_state == state => Ok(()),
-            _ => Err(failed("the cursor was moved meanwhile".to_owned())),
-        }
-    }
-}
-
 /// Waits for a moment; for ever without one.
 async fn at(moment: Option<Instant>) {
     match moment {
@@ -550,66 +523,4 @@ pub(super) async fn blocking(
 ) -> Result<(), CursorError> {
     // A join error means the runtime is going down, and the store with it.
     tokio::task::spawn_blocking(operation).await.unwrap_or(Err(CursorError::Closed))
-}
-
-/// Since when a sink waits.
-#[derive(Debug, Default)]
-struct Waiting {
-    acked: Seq,
-    moved: Option<Instant>,
-    since: Option<Instant>,
-}
-
-impl Waiting {
-    /// Why the sink waits and since when, if it does.
-    fn look(
-        &mut self,
-        now: Instant,
-        acked: Seq,
-        outstanding: bool,
-        trouble: Option<String>,
-        silent: Duration,
-    ) -> Option<(String, Instant)> {
-        let moved = self.moved.get_or_insert(now);
-        if !outstanding || acked != self.acked {
-            (self.acked, *moved) = (acked, now);
-            // Acks flow, or nothing is owed: what the client said of one of its connections holds nothing up.
-            self.since = None;
-            return None;
-        }
-        let stalled = now - *moved;
-        let reason = match trouble {
-            Some(trouble) => trouble,
-            None if stalled >= silent => {
-                format!("the destination has acknowledged nothing for {} s", stalled.as_secs())
-            }
-            None => return None,
-        };
-        let since = *self.since.get_or_insert(*moved);
-        Some((reason, since))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_silent_sink_is_said_to_wait_only_while_something_is_owed() {
-        let (mut waiting, start) = (Waiting::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(waiting.look(at(0), Seq(1), true, None, STALL_AFTER), None);
-        assert_eq!(waiting.look(at(9), Seq(1), true, None, STALL_AFTER), None);
-        let (reason, since) = waiting.look(at(11), Seq(1), true, None, STALL_AFTER).expect("silent for long");
-        assert!(reason.contains("11 s") && since == at(0));
-        assert_eq!(waiting.look(at(12), Seq(2), true, None, STALL_AFTER), None, "it moved");
-        assert_eq!(
-            waiting.look(at(40), Seq(2), false, Some("broker down".to_owned()), STALL_AFTER),
-            None,
-            "nothing is owed"
-        );
-        let (reason, since) =
-            waiting.look(at(41), Seq(2), true, Some("broker down".to_owned()), STALL_AFTER).expect("trouble");
-        assert_eq!((reason.as_str(), since), ("broker down", at(40)));
-    }
 }
