@@ -114,7 +114,7 @@ impl<'a> RowImage<'a> {
     /// The cell of one column; `None` when the image lacks it.
     ///
     /// # Errors
-    /// An image whose values are cut, which none from [`Rows`] is.
+    /// An image whose values are cut, which none from [`Rows`](super::Rows) is.
     pub fn cell(&self, index: usize) -> Result<Option<Cell<'a>>> {
         if !self.present.contains(index) {
             return Ok(None);

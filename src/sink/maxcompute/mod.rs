@@ -7,7 +7,7 @@
 //! | [`compression`] | how a body is compressed |
 //! | [`config`] | its settings |
 //! | [`tables`], [`ddl`] | the tables as they are there, made and widened; the statements for it |
-//! | [`unit`] | one unit of rows on its way, as a state machine |
+//! | [`mod@unit`] | one unit of rows on its way, as a state machine |
 //! | [`journal`] | what is kept of it beside the cursor |
 //! | `window`, `courier` | rows sorted into units; units carried in |
 //! | [`BatchSink`] | the sink |
